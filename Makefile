@@ -5,8 +5,6 @@
 
 ARGS ?=
 WORKERS ?= auto
-PGQUEUE_TEST_DSN ?=
-PGQUEUE_LISTEN ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # As root (a container, CI) pip's warning about root does not concern a venv.
 export PIP_ROOT_USER_ACTION := ignore
