@@ -1,0 +1,36 @@
+"""Small files: what does not fit on a few screens is two things."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LIMITS = {".py": 400, ".sql": 60}
+
+# Longer ones, each with the reason why it is not two.
+EXCEPTIONS: dict[str, str] = {}
+
+FILES = [
+    path.relative_to(ROOT).as_posix()
+    for path in sorted((ROOT / "pgqueue").rglob("*"))
+    if path.suffix in LIMITS
+]
+
+
+def is_too_long(name: str) -> bool:
+    path = ROOT / name
+    return len(path.read_text().splitlines()) > LIMITS[path.suffix]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_stays_under_its_limit(name: str) -> None:
+    assert is_too_long(name) == (name in EXCEPTIONS), (
+        f"{name}: at most {LIMITS[Path(name).suffix]} lines,"
+        " or an entry in EXCEPTIONS with the reason"
+    )
+
+
+def test_every_exception_is_a_file() -> None:
+    assert set(EXCEPTIONS) <= set(FILES)

@@ -1,0 +1,37 @@
+"""Every Python example of README.md and docs/ runs; nothing printed there is a lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [
+    path
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    if path.exists() and "adr" not in path.parts
+]
+
+
+@pytest.fixture
+def _configured(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("PGQUEUE_DSN", dsn)
+    return
+
+
+@pytest.mark.usefixtures("_configured")
+@pytest.mark.parametrize(
+    "path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_the_examples_run(path: Path) -> None:
+    """The examples of a document share a namespace and run from top to bottom."""
+    sybil = Sybil(parsers=[PythonCodeBlockParser(), SkipParser()], path=str(ROOT))
+    for example in sybil.parse(path).examples():
+        example.evaluate()
