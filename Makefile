@@ -74,6 +74,7 @@ clean: ## Remove .venv and everything built or cached
 	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	    echo "building .venv with $$($$python --version)"; \
 	    $$python -m venv --clear .venv && exit 0; \
+	    rm -rf .venv; \
 	    echo "error: $$python could not build .venv; on Debian and Ubuntu install python3-venv" >&2; \
 	    exit 1; \
 	  fi; \
