@@ -1,0 +1,53 @@
+"""What a user's type checker sees; read by mypy, never run.
+
+A wrong call carries an ignore with its code: were it accepted, mypy would say that the
+ignore is unused.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, assert_type
+
+from pgqueue import AsyncQueue, Backoff, Counts, Job, KeepJobs, NewJob, Page, Queue
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+def adding(queue: Queue, connection: psycopg.Connection) -> None:
+    assert_type(queue.add("paint", {"color": "blue"}, delay=5), Job)
+    queue.add("paint", delay=timedelta(minutes=5), priority=2, lifo=True)
+    queue.add("paint", run_at=datetime.now(UTC), attempts=3)
+    queue.add("paint", backoff=Backoff.exponential(1, max=300, jitter=0.5))
+    queue.add("paint", remove_on_complete=True, remove_on_fail=5000)
+    queue.add("paint", remove_on_complete=KeepJobs(age=3600, count=1000))
+    queue.add("paint", [1, "two", None, {"three": 3.0}], connection=connection)
+    jobs = [NewJob("paint", {"color": color}, priority=2) for color in ("red", "blue")]
+    assert_type(queue.add_bulk(jobs), list[Job])
+    assert_type(queue.add_bulk(iter(jobs), count_only=True), int)
+
+
+def adding_wrongly(queue: Queue) -> None:
+    queue.add("paint", delay="5s")  # type: ignore[arg-type]
+    queue.add("paint", priority="high")  # type: ignore[arg-type]
+    queue.add("paint", {}, 5)  # type: ignore[call-arg]
+    queue.add("paint", removeOnComplete=True)  # type: ignore[call-arg]
+
+
+def asking_and_clearing(queue: Queue) -> None:
+    assert_type(queue.count(), int)
+    assert_type(queue.counts(), Counts)
+    assert_type(queue.jobs(["waiting", "failed"], limit=10), Page)
+    assert_type(queue.drain(), int)
+    assert_type(queue.clean(grace=60, limit=1000, state="paused"), list[int])
+    queue.clean(60, state="finished")  # type: ignore[arg-type]
+    queue.obliterate(force=True)
+
+
+async def the_same_with_await(queue: AsyncQueue) -> None:
+    assert_type(await queue.add("paint", {"color": "blue"}, delay=5), Job)
+    assert_type(await queue.add_bulk([NewJob("paint")]), list[Job])
+    assert_type(await queue.add_bulk([NewJob("paint")], count_only=True), int)
+    assert_type(await queue.count(), int)
+    assert_type(await queue.clean(grace=60, state="failed"), list[int])
