@@ -1,0 +1,49 @@
+"""pgqueue: a job queue on the PostgreSQL that an application already has."""
+
+from pgqueue.errors import (
+    ConfigError,
+    DatabaseUnavailable,
+    HandlerSignal,
+    JobError,
+    JobFailed,
+    JobNotFound,
+    JobStateError,
+    LeaseLost,
+    PayloadError,
+    PgQueueError,
+    QueueNotEmpty,
+    RetryLater,
+    SchemaError,
+    Unrecoverable,
+    UnsupportedConnection,
+)
+from pgqueue.async_queue import AsyncQueue
+from pgqueue.queue import Queue
+from pgqueue.types import Backoff, Counts, Job, JobState, KeepJobs, NewJob, Page
+
+__all__ = [
+    "AsyncQueue",
+    "Backoff",
+    "ConfigError",
+    "Counts",
+    "DatabaseUnavailable",
+    "HandlerSignal",
+    "Job",
+    "JobError",
+    "JobFailed",
+    "JobNotFound",
+    "JobState",
+    "JobStateError",
+    "KeepJobs",
+    "LeaseLost",
+    "NewJob",
+    "Page",
+    "PayloadError",
+    "PgQueueError",
+    "Queue",
+    "QueueNotEmpty",
+    "RetryLater",
+    "SchemaError",
+    "Unrecoverable",
+    "UnsupportedConnection",
+]

@@ -1,0 +1,69 @@
+"""From a driver's error to ours, where ours can say something better."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from pgqueue.errors import DatabaseUnavailable, PayloadError, PgQueueError, SchemaError
+
+MISSING: Final = frozenset({"42P01", "3F000", "42883", "42703", "42P10"})
+GONE: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25006", "25P03", "53300"})
+CONFLICT: Final = frozenset({"40001", "40P01", "55P03"})
+
+
+def sqlstate(error: psycopg.Error) -> str:
+    """Return the five-character code; empty when the server sent none."""
+    return error.sqlstate or ""
+
+
+def is_connection_loss(error: BaseException) -> bool:
+    """Whether a connection that raised this is of no more use."""
+    if not isinstance(error, psycopg.Error):
+        return isinstance(error, OSError)
+    code = sqlstate(error)
+    if code in GONE or code.startswith("08"):
+        return True
+    return not code and isinstance(
+        error, (psycopg.OperationalError, psycopg.InterfaceError)
+    )
+
+
+def translate(error: psycopg.Error, where: str) -> PgQueueError | None:
+    """Return our error for a driver's, or None to let it pass as it is.
+
+    Args:
+        where: names the server in the message, without any password.
+    """
+    code = sqlstate(error)
+    text = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+    if code in MISSING:
+        return SchemaError(
+            f"{where} has no pgqueue schema, or another version of it ({text}); "
+            "run: pgqueue migrate"
+        )
+    if code == "42501":
+        return SchemaError(f"this role may not use pgqueue's schema in {where}: {text}")
+    if code.startswith("22"):
+        return PayloadError(f"PostgreSQL cannot store this: {text}")
+    if is_connection_loss(error):
+        return DatabaseUnavailable(
+            f"{where} is not reachable, or the connection broke: {text}. A call that "
+            "was under way may or may not have been carried out; adding with key= "
+            "makes repeating it safe"
+        )
+    return None
+
+
+def describe(dsn: str) -> str:
+    """Return words for a server: database, host and port, never a password."""
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.Error:
+        return "the database"
+    name = parts.get("dbname") or "the default database"
+    host = parts.get("host") or "the default host"
+    port = parts.get("port")
+    return f"database {name!r} on {host}" + (f":{port}" if port else "")

@@ -1,0 +1,148 @@
+"""The whole error tree: what can go wrong, and what to do about it.
+
+```
+PgQueueError
+├ ConfigError(ValueError)            a bad option, name, DSN or setting
+├ SchemaError                        not migrated, too old or too new
+├ DatabaseUnavailable                the server cannot be reached or went away
+├ UnsupportedConnection(TypeError)   `connection=` is none of the accepted kinds
+├ PayloadError(ValueError)           data or a result that cannot be stored
+├ QueueNotEmpty                      obliterate refused: jobs are active
+├ JobError                           about one job
+│ ├ JobNotFound(LookupError) ├ JobStateError ├ LeaseLost └ JobFailed
+└ HandlerSignal                      raised by handlers to steer their job
+  ├ Unrecoverable └ RetryLater
+```
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+class PgQueueError(Exception):
+    """Base of everything that pgqueue raises."""
+
+
+class ConfigError(PgQueueError, ValueError):
+    """An option, name, DSN or setting is out of its range; raised before any I/O."""
+
+    @classmethod
+    def bad(cls, option: str, value: object, allowed: str) -> ConfigError:
+        """Name the option, the value that was given and what is allowed instead."""
+        return cls(f"{option}={short(value)} is not valid: {option} takes {allowed}")
+
+
+class SchemaError(PgQueueError):
+    """The database lacks pgqueue's schema, or has another version of it."""
+
+
+class DatabaseUnavailable(PgQueueError):
+    """PostgreSQL could not be reached, or the connection broke during a call."""
+
+
+class UnsupportedConnection(PgQueueError, TypeError):
+    """`connection=` was given something that pgqueue cannot run statements on."""
+
+    def __init__(self, got: object, accepted: str) -> None:
+        kind = f"{type(got).__module__}.{type(got).__qualname__}"
+        super().__init__(f"connection= got a {kind}; accepted here: {accepted}")
+
+
+class PayloadError(PgQueueError, ValueError):
+    """Job data or a result that JSON or PostgreSQL cannot hold, or that is too large."""
+
+
+class QueueNotEmpty(PgQueueError):
+    """Obliterate was refused because jobs of the queue are active."""
+
+    def __init__(self, queue: str, active: int) -> None:
+        super().__init__(
+            f"Cannot obliterate queue with active jobs: {queue!r} has {active}, "
+            "nothing was removed and the queue stays paused; wait for them, "
+            "or pass force=True"
+        )
+        self.queue = queue
+        self.active = active
+
+
+class JobError(PgQueueError):
+    """Something about one job; `job_id` says which."""
+
+    def __init__(self, job_id: int, message: str, *, will_retry: bool = False) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+        self.will_retry = will_retry
+
+
+class JobNotFound(JobError, LookupError):
+    """No job of this queue has the id: it was removed, pruned or never added."""
+
+    def __init__(self, job_id: int, queue: str) -> None:
+        super().__init__(job_id, f"queue {queue!r} has no job {job_id}")
+
+
+class JobStateError(JobError):
+    """The job is in a state in which the call makes no sense."""
+
+    def __init__(self, job_id: int, state: str, expected: str, verb: str) -> None:
+        super().__init__(
+            job_id, f"job {job_id} is {state}; only {expected} jobs can be {verb}"
+        )
+        self.state = state
+        self.expected = expected
+
+
+class LeaseLost(JobError):
+    """Another worker may hold this job now, so what this one reported was refused."""
+
+    def __init__(self, job_id: int) -> None:
+        super().__init__(
+            job_id,
+            f"the lease on job {job_id} ended before its outcome arrived; the outcome "
+            "was dropped (raise `lease`, or keep the process responsive)",
+        )
+
+
+class JobFailed(JobError):
+    """One run of a job failed; `will_retry` tells whether another follows."""
+
+    def __init__(
+        self, job_id: int, reason: str, *, will_retry: bool = False, stack: str = ""
+    ) -> None:
+        super().__init__(job_id, reason, will_retry=will_retry)
+        self.reason = reason
+        self.stack = stack
+
+
+class HandlerSignal(PgQueueError):
+    """Base of the exceptions by which a handler says what becomes of its job."""
+
+
+class Unrecoverable(HandlerSignal):
+    """Fail the job now, whatever attempts are left."""
+
+
+class RetryLater(HandlerSignal):
+    """Run the job again after *delay*, without using up an attempt.
+
+    Args:
+        delay: a `timedelta` or seconds.
+        reason: kept with the job while it waits.
+    """
+
+    def __init__(self, delay: float | timedelta, reason: str = "") -> None:
+        seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+        if not 0 <= seconds < float("inf"):
+            raise ConfigError.bad("delay", delay, "a timedelta or seconds, 0 or more")
+        super().__init__(reason or f"again in {seconds:g} s")
+        self.delay = float(seconds)
+
+
+def short(value: object, limit: int = 60) -> str:
+    """Return a repr that fits an error message, whatever the value does."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  a value's own repr may raise anything
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,1 @@
+"""Operations: generators that yield statements, are sent rows, and know no driver."""

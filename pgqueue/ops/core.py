@@ -1,0 +1,43 @@
+"""What an operation is: a generator of statements, driven by `db.run`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+Row: TypeAlias = tuple[Any, ...]
+
+
+class Statement(NamedTuple):
+    """One statement of `pgqueue/sql`, by name, with its parameters."""
+
+    name: str
+    params: Mapping[str, Any]
+
+
+Op: TypeAlias = Generator[Statement, list[Row], T]
+"""`rows = yield Statement(…)` is an operation's `await`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Atomic(Generic[T]):
+    """An operation whose statements stand or fall together."""
+
+    op: Op[T]
+
+
+def atomic(make: Callable[P, Op[T]]) -> Callable[P, Atomic[T]]:
+    """Mark an operation as one transaction on a connection of our own.
+
+    On a caller's connection it joins the caller's transaction like any other. Without
+    the mark each statement commits by itself, so that long work is short transactions.
+    """
+
+    def marked(*args: P.args, **kwargs: P.kwargs) -> Atomic[T]:
+        return Atomic(make(*args, **kwargs))
+
+    return marked

@@ -1,0 +1,270 @@
+"""Operations on jobs: add, read, list, remove, retry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from pgqueue import options, payload
+from pgqueue.errors import ConfigError, JobNotFound, JobStateError
+from pgqueue.ops.core import Op, Row, Statement, atomic
+from pgqueue.types import Job, JobState, NewJob, Page
+
+BULK_ROWS: Final = 2000
+BULK_BYTES: Final = 4 * 1024 * 1024
+FOREVER: Final = 2**31 - 1
+
+LISTS: Final[dict[str, tuple[str, dict[str, object]]]] = {
+    "waiting": ("list_waiting", {"low": 0, "high": 0}),
+    "prioritized": ("list_waiting", {"low": 1, "high": FOREVER}),
+    "delayed": ("list_delayed", {}),
+    "active": ("list_active", {}),
+    "completed": ("list_finished", {"state": "completed"}),
+    "failed": ("list_finished", {"state": "failed"}),
+}
+"""Statement and parameters of each listing, in the order `jobs()` goes through them."""
+
+
+class Added(NamedTuple):
+    """What `pgqueue.add_jobs` says about one job."""
+
+    id: int
+    existing: bool
+    created_at: datetime
+    run_at: datetime | None
+
+
+def add_encoded(queue: str, elements: Sequence[str]) -> Op[list[Added]]:
+    """Add jobs that `options.encode_job` made, and return them in the same order."""
+    jobs = f"[{','.join(elements)}]"
+    rows = yield Statement("add_jobs", {"queue": queue, "jobs": jobs})
+    rows.sort()
+    return [Added(*row[1:]) for row in rows]
+
+
+def add(queue: str, new: NewJob, element: str) -> Op[Job]:
+    """Add one job; with a key that is taken, return the job that has it."""
+    while True:
+        [added] = yield from add_encoded(queue, [element])
+        if not added.existing:
+            return snapshot(queue, new, added)
+        found = yield from find(queue, added.id)
+        # Removed since the key was looked at: it is free again.
+        if found is not None:
+            return found
+
+
+def chunks(
+    jobs: Iterable[NewJob], limit: int
+) -> Iterator[tuple[list[NewJob], list[str]]]:
+    """Encode jobs into chunks that bound what one statement carries."""
+    given: list[NewJob] = []
+    elements: list[str] = []
+    size = 0
+    for job in jobs:
+        element = options.encode_job(job, limit)
+        given.append(job)
+        elements.append(element)
+        size += len(element)
+        if len(elements) == BULK_ROWS or size >= BULK_BYTES:
+            yield given, elements
+            given, elements, size = [], [], 0
+    if elements:
+        yield given, elements
+
+
+def add_bulk(queue: str, jobs: Iterable[NewJob], limit: int) -> Op[list[Job]]:
+    """Add any number of jobs, a chunk a statement; return a snapshot of each."""
+    made: list[Job] = []
+    for given, elements in chunks(jobs, limit):
+        added = yield from add_encoded(queue, elements)
+        for new, one in zip(given, added, strict=True):
+            if one.existing:
+                found = yield from find(queue, one.id)
+                made.append(found or snapshot(queue, new, one))
+            else:
+                made.append(snapshot(queue, new, one))
+    return made
+
+
+def add_stream(queue: str, jobs: Iterable[NewJob], limit: int) -> Op[int]:
+    """Add any number of jobs without keeping them; return how many were new."""
+    count = 0
+    for _, elements in chunks(jobs, limit):
+        added = yield from add_encoded(queue, elements)
+        count += sum(not one.existing for one in added)
+    return count
+
+
+add_bulk_atomic = atomic(add_bulk)
+add_stream_atomic = atomic(add_stream)
+
+
+def snapshot(queue: str, new: NewJob, added: Added) -> Job:
+    """Return the snapshot of a job as it was just added."""
+    later = added.run_at is not None and added.run_at > added.created_at
+    stored = options.stored_options(new)
+    return Job(
+        id=added.id,
+        queue=queue,
+        name=new.name,
+        data=new.data,
+        state=JobState.DELAYED if later else JobState.WAITING,
+        created_at=added.created_at,
+        run_at=added.run_at if later else None,
+        priority=new.priority,
+        attempts=new.attempts,
+        key=new.key,
+        backoff=options.check_backoff(new.backoff) if new.backoff is not None else None,
+        timeout=stored.get("timeout"),
+        remove_on_complete=new.remove_on_complete,
+        remove_on_fail=new.remove_on_fail,
+    )
+
+
+def from_row(queue: str, row: Row) -> Job:
+    """Return the job that a row of `get_job` or of a listing describes."""
+    stored = options.parse_options(row[17])
+    return Job(
+        id=row[0],
+        queue=queue,
+        name=row[1],
+        data=payload.decode(row[2]),
+        state=JobState(row[3]),
+        created_at=row[4],
+        priority=row[5],
+        attempt=row[6],
+        attempts=row[7],
+        stalled=row[8],
+        run_at=row[9],
+        started_at=row[10],
+        finished_at=row[11],
+        progress=payload.decode(row[12]),
+        result=payload.decode(row[13]),
+        error=row[14],
+        key=row[15],
+        worker=row[16],
+        backoff=stored.backoff,
+        timeout=stored.timeout,
+        remove_on_complete=stored.remove_on_complete,
+        remove_on_fail=stored.remove_on_fail,
+    )
+
+
+def find(queue: str, job_id: int) -> Op[Job | None]:
+    """Return a job, or None if the queue has none with this id."""
+    rows = yield Statement("get_job", {"queue": queue, "job_id": job_id})
+    return from_row(queue, rows[0]) if rows else None
+
+
+def get(queue: str, job_id: int) -> Op[Job]:
+    """Return a job, or raise `JobNotFound`."""
+    job = yield from find(queue, job_id)
+    if job is None:
+        raise JobNotFound(job_id, queue)
+    return job
+
+
+def list_page(
+    queue: str, states: Sequence[str], start: int, limit: int, after: str | None
+) -> Op[Page]:
+    """Return up to *limit* jobs, one state after the other, from a place on.
+
+    Each state has its own order: waiting as they will be claimed, delayed by due
+    time, active by claim time, completed and failed newest first.
+    """
+    first_state, key, last_id = parse_cursor(after, states)
+    todo = list(states[states.index(first_state) :] if first_state else states)
+    found: list[Job] = []
+    cursor: str | None = None
+    skip = start
+    for state in todo:
+        name, fixed = LISTS[state]
+        resumed = state == first_state
+        rows = yield Statement(
+            name,
+            {
+                "queue": queue,
+                **fixed,
+                "first": not resumed,
+                "key": key,
+                "id": last_id,
+                "limit": limit - len(found) + 1,
+                "offset": skip,
+            },
+        )
+        if skip and not rows:
+            skip = yield from still_to_skip(queue, state, skip)
+        elif skip:
+            skip = 0
+        room = limit - len(found)
+        found += [from_row(queue, row) for row in rows[:room]]
+        if len(rows) > room:
+            last = rows[room - 1] if room else None
+            cursor = f"{state}/{last[18]}/{last[19]}" if last else f"{state}/first/0"
+            break
+    return Page(tuple(found), cursor)
+
+
+def still_to_skip(queue: str, state: str, skip: int) -> Op[int]:
+    """Return how many jobs are left to skip after all of one state were."""
+    rows = yield Statement("count_jobs", {"queue": queue})
+    order = ("waiting", "prioritized", "delayed", "active", "", "completed", "failed")
+    return max(0, skip - (rows[0][order.index(state)] if rows else 0))
+
+
+def parse_cursor(
+    after: str | None, states: Sequence[str]
+) -> tuple[str | None, int, int]:
+    """Return the state and the key that a cursor stands for."""
+    if after is None:
+        return None, 0, 0
+    state, _, rest = after.partition("/")
+    key, _, last_id = rest.partition("/")
+    if state not in states or not last_id.lstrip("-").isdecimal():
+        raise ConfigError.bad("after", after, "the cursor of a page with these states")
+    if key == "first":
+        return state, -(2**31), -(2**62)
+    return state, int(key), int(last_id)
+
+
+def remove(queue: str, job_id: int) -> Op[bool]:
+    """Remove one job that is not active; return whether there was one."""
+    while True:
+        gone = yield Statement("remove_jobs", removal(queue, [job_id]))
+        if gone:
+            return True
+        job = yield from find(queue, job_id)
+        if job is None:
+            return False
+        if job.state == JobState.ACTIVE:
+            raise JobStateError(job_id, job.state, "waiting or finished", "removed")
+        # It changed state between the two statements: look again.
+
+
+def removal(
+    queue: str, job_ids: Sequence[int], states: Sequence[str] | None = None
+) -> dict[str, object]:
+    """Return the parameters of `remove_jobs`; all states that can be, by default."""
+    return {
+        "queue": queue,
+        "job_ids": list(job_ids),
+        "waiting": states is None or "waiting" in states,
+        "delayed": states is None or "delayed" in states,
+        "finished": [
+            state
+            for state in ("completed", "failed")
+            if states is None or state in states
+        ],
+    }
+
+
+def retry(queue: str, job_id: int) -> Op[Job]:
+    """Put a completed or failed job back to waiting, its attempts still counted."""
+    params = {"queue": queue, "job_id": job_id, "states": ["completed", "failed"]}
+    back = yield Statement("retry_job", params)
+    job = yield from get(queue, job_id)
+    if not back:
+        raise JobStateError(job_id, job.state, "completed or failed", "retried")
+    return job

@@ -1,0 +1,190 @@
+"""Operations on whole queues: count, pause, drain, clean, obliterate.
+
+What may be long runs in batches, each a transaction of its own on our connections, so
+that ten million jobs never hold one open and a killed call leaves a consistent queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pgqueue.errors import QueueNotEmpty
+from pgqueue.ops.core import Op, Statement
+from pgqueue.ops.jobs import FOREVER, removal
+from pgqueue.types import Counts, QueueInfo
+
+BATCH: Final = 1000
+
+CLEANABLE: Final[dict[str, tuple[str, dict[str, object], str]]] = {
+    "waiting": ("find_waiting", {"low": 0, "high": 0, "only_paused": False}, "waiting"),
+    "prioritized": (
+        "find_waiting",
+        {"low": 1, "high": FOREVER, "only_paused": False},
+        "waiting",
+    ),
+    "paused": (
+        "find_waiting",
+        {"low": 0, "high": FOREVER, "only_paused": True},
+        "waiting",
+    ),
+    "delayed": ("find_delayed", {}, "delayed"),
+    "active": ("find_expired", {}, "active"),
+    "completed": ("find_finished", {"state": "completed"}, "completed"),
+    "failed": ("find_finished", {"state": "failed"}, "failed"),
+}
+"""How `clean` finds the jobs of each state, and the state they must still be in."""
+
+
+def queue_id(queue: str) -> Op[int]:
+    """Return the id of a queue, made on first use."""
+    rows = yield Statement("find_queue", {"queue": queue})
+    found: int = rows[0][0]
+    return found
+
+
+def count(queue: str) -> Op[int]:
+    """Return how many jobs wait to be processed."""
+    rows = yield Statement("count_backlog", {"queue": queue})
+    return rows[0][0] if rows else 0
+
+
+def counts(queue: str) -> Op[Counts]:
+    """Return how many jobs stand in each state."""
+    rows = yield Statement("count_jobs", {"queue": queue})
+    if not rows:
+        return Counts()
+    waiting, prioritized, delayed, active, children, completed, failed = rows[0]
+    return Counts(
+        waiting=waiting,
+        prioritized=prioritized,
+        delayed=delayed,
+        active=active,
+        waiting_children=children,
+        completed=completed,
+        failed=failed,
+    )
+
+
+def list_queues() -> Op[list[QueueInfo]]:
+    """Return every queue that was ever used, with its counts, by name."""
+    rows = yield Statement("list_queues", {})
+    found = []
+    for name, paused in rows:
+        standing = yield from counts(name)
+        found.append(QueueInfo(name=name, paused=paused, counts=standing))
+    return found
+
+
+def pause(queue: str) -> Op[None]:
+    """Stop claims of the queue, for every worker."""
+    found = yield from queue_id(queue)
+    yield Statement("pause_queue", {"queue_id": found})
+
+
+def resume(queue: str) -> Op[None]:
+    """Allow claims of the queue again, and wake its workers."""
+    found = yield from queue_id(queue)
+    yield Statement("resume_queue", {"queue_id": found})
+
+
+def is_paused(queue: str) -> Op[bool]:
+    """Return whether the queue is paused."""
+    rows = yield Statement("is_paused", {"queue": queue})
+    return bool(rows and rows[0][0])
+
+
+def drain(queue: str, *, delayed: bool) -> Op[int]:
+    """Remove the waiting jobs, and the delayed ones if asked; return how many."""
+    found = yield from queue_id(queue)
+    drained = yield from drain_waiting(found)
+    if delayed:
+        drained += yield from drain_by_id("drain_delayed", found)
+    return drained
+
+
+def drain_waiting(queue_id: int) -> Op[int]:
+    """Remove waiting jobs in claim order; each batch begins where the last ended."""
+    drained = 0
+    priority, seq = -1, 0
+    while True:
+        params = {
+            "queue_id": queue_id,
+            "priority": priority,
+            "seq": seq,
+            "limit": BATCH,
+        }
+        rows = yield Statement("drain_waiting", params)
+        drained += len(rows)
+        if len(rows) < BATCH:
+            return drained
+        _, priority, seq = rows[0]
+
+
+def drain_by_id(statement: str, queue_id: int) -> Op[int]:
+    """Remove jobs of one state in the order of their ids."""
+    drained = after = 0
+    while True:
+        params = {"queue_id": queue_id, "after": after, "limit": BATCH}
+        rows = yield Statement(statement, params)
+        drained += len(rows)
+        if len(rows) < BATCH:
+            return drained
+        after = rows[0][0]
+
+
+def clean(queue: str, grace: float, limit: int, state: str) -> Op[list[int]]:
+    """Remove jobs of one state that are older than *grace*, oldest first.
+
+    They are looked up once and removed in batches; each removal checks the state
+    again, so a job that was claimed or retried meanwhile stays.
+    """
+    statement, fixed, standing = CLEANABLE[state]
+    most = limit or None
+    rows = yield Statement(
+        statement, {"queue": queue, **fixed, "grace": grace, "limit": most}
+    )
+    found = [row[0] for row in rows]
+    removed: list[int] = []
+    for begin in range(0, len(found), BATCH):
+        batch = found[begin : begin + BATCH]
+        gone = yield from remove_batch(queue, batch, standing)
+        removed += [job_id for job_id in batch if job_id in gone]
+    return removed
+
+
+def remove_batch(queue: str, job_ids: Sequence[int], state: str) -> Op[set[int]]:
+    """Remove those of the jobs that still are in the state; return their ids."""
+    if state == "active":
+        params: dict[str, object] = {"queue": queue, "job_ids": list(job_ids)}
+        rows = yield Statement("remove_expired", params)
+    else:
+        rows = yield Statement("remove_jobs", removal(queue, job_ids, [state]))
+    return {row[0] for row in rows}
+
+
+def obliterate(queue: str, *, force: bool) -> Op[None]:
+    """Pause the queue, then remove everything in it; its id stays."""
+    found = yield from queue_id(queue)
+    yield Statement("pause_queue", {"queue_id": found})
+    active = yield from count_active(found)
+    if active and not force:
+        raise QueueNotEmpty(queue, active)
+    while True:
+        if active:
+            yield Statement("drop_leases", {"queue_id": found})
+        yield from drain_waiting(found)
+        yield from drain_by_id("drain_delayed", found)
+        yield from drain_by_id("drain_finished", found)
+        # A claim that began before the pause may have committed since.
+        active = yield from count_active(found)
+        if not active:
+            break
+    yield Statement("reset_queue", {"queue_id": found})
+
+
+def count_active(queue_id: int) -> Op[int]:
+    """Return how many jobs the leases of a queue list."""
+    rows = yield Statement("count_active", {"queue_id": queue_id})
+    active: int = rows[0][0]
+    return active

@@ -1,0 +1,229 @@
+"""Job options: checked before any I/O, written into a job's body, read back; pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Final, cast
+
+from pgqueue import payload
+from pgqueue.errors import ConfigError
+from pgqueue.types import Backoff, Duration, JsonValue, Keep, KeepJobs, NewJob, seconds
+
+MAX_NAME: Final = 255
+MAX_PRIORITY: Final = 2_097_151
+MAX_ATTEMPTS: Final = 2**31 - 1
+LONGEST: Final = 100 * 365 * 86400.0
+
+DURATION: Final = "a timedelta or seconds, from 0 to 100 years"
+KEEP: Final = "True, False, a number of jobs (0 or more), or KeepJobs(age=, count=)"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The rarely used options of a job, as its body stores them."""
+
+    backoff: Backoff | None = None
+    timeout: float | None = None
+    remove_on_complete: Keep | None = None
+    remove_on_fail: Keep | None = None
+
+
+NONE: Final = Options()
+
+
+def check_name(value: object, what: str = "name") -> str:
+    """Return a queue or job name or a key: 1 to 255 characters that can be stored."""
+    allowed = f"text of 1 to {MAX_NAME} characters, without NUL or lone surrogates"
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_NAME:
+        raise ConfigError.bad(what, value, allowed)
+    if payload.clean_text(value, MAX_NAME) != value:
+        raise ConfigError.bad(what, value, allowed)
+    return value
+
+
+def check_duration(option: str, value: object, *, positive: bool = False) -> float:
+    """Return a duration in seconds; it is not negative, not NaN, not infinite."""
+    allowed = DURATION.replace("from 0", "more than 0, up") if positive else DURATION
+    number = isinstance(value, (int, float, timedelta)) and not isinstance(value, bool)
+    if not number:
+        raise ConfigError.bad(option, value, allowed)
+    length = seconds(cast("Duration", value))
+    if not 0 <= length <= LONGEST or (positive and length == 0):
+        raise ConfigError.bad(option, value, allowed)
+    return length
+
+
+def check_int(option: str, value: object, low: int, high: int) -> int:
+    """Return a whole number within its range; `True` is not a number here."""
+    if type(value) is not int or not low <= value <= high:
+        raise ConfigError.bad(option, value, f"a whole number from {low} to {high}")
+    return value
+
+
+def check_keep(option: str, value: object) -> None:
+    """Raise unless *value* is a keep rule."""
+    if isinstance(value, KeepJobs):
+        if value.age is not None:
+            check_duration(f"{option}.age", value.age)
+        if value.count is not None:
+            check_int(f"{option}.count", value.count, 0, 2**53)
+    elif not isinstance(value, int) or value < 0:
+        raise ConfigError.bad(option, value, KEEP)
+
+
+def check_backoff(value: object) -> Backoff:
+    """Return a backoff; a bare duration is a fixed one."""
+    if not isinstance(value, Backoff):
+        if isinstance(value, (int, float, timedelta)) and not isinstance(value, bool):
+            return Backoff.fixed(check_duration("backoff", value))
+        raise ConfigError.bad(
+            "backoff",
+            value,
+            "Backoff.fixed(…), Backoff.exponential(…), or a duration",
+        )
+    check_duration("backoff.delay", value.delay)
+    if value.max is not None:
+        check_duration("backoff.max", value.max)
+    if not 0 <= value.jitter <= 1:
+        raise ConfigError.bad("backoff.jitter", value.jitter, "a number from 0 to 1")
+    return value
+
+
+def check_instant(option: str, value: object) -> datetime:
+    """Return an instant: a `datetime` that knows its zone."""
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise ConfigError.bad(option, value, "an aware datetime")
+    return value
+
+
+def encode_job(job: NewJob, limit: int = payload.MAX_BYTES) -> str:
+    """Return one element of what `pgqueue.add_jobs` takes.
+
+    Raises:
+        ConfigError: an option is out of its range.
+        PayloadError: the data cannot be stored.
+    """
+    if not isinstance(job, NewJob):
+        raise ConfigError.bad("jobs", job, "NewJob(name, data, …) items")
+    name = json.dumps(check_name(job.name))
+    data = payload.encode(job.data, f"data of job {job.name!r}", limit)
+    asked = asked_options(job)
+    if not asked:
+        return f'{{"name":{name},"data":{data}}}'
+    return f'{{"name":{name},"data":{data},{json.dumps(asked)[1:-1]}}}'
+
+
+def asked_options(job: NewJob) -> dict[str, JsonValue]:
+    """Return the options that differ from their defaults, checked."""
+    asked: dict[str, JsonValue] = {}
+    if job.delay is not None:
+        asked["delay"] = check_duration("delay", job.delay)
+    if job.run_at is not None:
+        if job.delay is not None:
+            raise ConfigError.bad("run_at", job.run_at, "no delay beside it")
+        asked["run_at"] = check_instant("run_at", job.run_at).isoformat()
+    if job.priority != 0:
+        asked["priority"] = check_int("priority", job.priority, 0, MAX_PRIORITY)
+    if job.lifo:
+        asked["lifo"] = True
+    if job.attempts != 1:
+        asked["attempts"] = check_int("attempts", job.attempts, 1, MAX_ATTEMPTS)
+    if job.key is not None:
+        asked["key"] = check_name(job.key, "key")
+    if stored := stored_options(job):
+        asked["options"] = stored
+    return asked
+
+
+def stored_options(job: NewJob) -> dict[str, JsonValue]:
+    """Return the options that the body keeps as JSON, checked."""
+    stored: dict[str, JsonValue] = {}
+    if job.backoff is not None:
+        rule = check_backoff(job.backoff)
+        stored["backoff"] = {"type": rule.kind, "delay": rule.delay}
+        if rule.max is not None:
+            stored["backoff"]["max"] = seconds(rule.max)
+        if rule.jitter:
+            stored["backoff"]["jitter"] = rule.jitter
+    if job.timeout is not None:
+        stored["timeout"] = check_duration("timeout", job.timeout, positive=True)
+    for option in ("remove_on_complete", "remove_on_fail"):
+        keep = getattr(job, option)
+        if keep is not None:
+            check_keep(option, keep)
+            stored[option] = encode_keep(keep)
+    return stored
+
+
+def encode_keep(keep: Keep) -> JsonValue:
+    """Return a keep rule as JSON: a boolean, a number, or `{"age", "count"}`."""
+    if not isinstance(keep, KeepJobs):
+        return keep
+    rule: dict[str, JsonValue] = {}
+    if keep.age is not None:
+        rule["age"] = seconds(keep.age)
+    if keep.count is not None:
+        rule["count"] = keep.count
+    return rule
+
+
+@lru_cache(maxsize=4096)
+def parse_options(text: str | None) -> Options:
+    """Return the options of a body; what cannot be read counts as not given.
+
+    Bodies are also written from SQL, so nothing here may raise: a job whose options
+    are nonsense runs with the defaults.
+    """
+    if text is None:
+        return NONE
+    try:
+        stored = payload.decode(text)
+    except payload.PayloadError:
+        return NONE
+    if not isinstance(stored, dict):
+        return NONE
+    return Options(
+        backoff=parse_backoff(stored.get("backoff")),
+        timeout=number(stored.get("timeout")),
+        remove_on_complete=parse_keep(stored.get("remove_on_complete")),
+        remove_on_fail=parse_keep(stored.get("remove_on_fail")),
+    )
+
+
+def parse_backoff(stored: JsonValue) -> Backoff | None:
+    """Return a stored backoff; a bare number is a fixed one."""
+    if (fixed := number(stored)) is not None:
+        return Backoff("fixed", fixed)
+    if (
+        not isinstance(stored, Mapping)
+        or (delay := number(stored.get("delay"))) is None
+    ):
+        return None
+    kind = stored.get("type", "fixed")
+    if kind not in ("fixed", "exponential"):
+        return None
+    jitter = min(number(stored.get("jitter")) or 0.0, 1.0)
+    return Backoff(kind, delay, number(stored.get("max")), jitter)
+
+
+def parse_keep(stored: JsonValue) -> Keep | None:
+    """Return a stored keep rule."""
+    if isinstance(stored, Mapping):
+        count = number(stored.get("count"))
+        age = number(stored.get("age"))
+        return KeepJobs(age=age, count=None if count is None else int(count))
+    if isinstance(stored, bool) or (isinstance(stored, int) and stored >= 0):
+        return stored
+    return None
+
+
+def number(value: JsonValue) -> float | None:
+    """Return a finite number that is not negative, else None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if math.isfinite(value) and value >= 0 else None

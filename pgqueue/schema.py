@@ -1,0 +1,181 @@
+"""SQLAlchemy's picture of the tables: for the drift check, and for users' queries.
+
+Built on first use, so that importing pgqueue does not load SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import MetaData
+
+
+@cache
+def metadata(schema: str = "pgqueue") -> MetaData:
+    """Return the tables of one schema; a test holds them equal to the migrations."""
+    import sqlalchemy as sa  # noqa: PLC0415
+    from sqlalchemy.dialects import postgresql as pg  # noqa: PLC0415
+
+    tables = sa.MetaData(schema=schema)
+    instant = sa.DateTime(timezone=True)
+    binary = sa.Text(collation="C")
+
+    def needed(name: str, kind: sa.types.TypeEngine[object]) -> sa.Column[object]:
+        return sa.Column(name, kind, nullable=False)
+
+    sa.Sequence("job_seq", metadata=tables, schema=schema)
+    sa.Sequence("lease_seq", metadata=tables, schema=schema)
+    sa.Table(
+        "queue",
+        tables,
+        sa.Column("id", sa.Integer, sa.Identity(), primary_key=True),
+        needed("name", binary),
+        sa.Column("paused", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("completed_age", sa.Double, server_default=sa.text("604800")),
+        sa.Column("completed_count", sa.BigInteger),
+        sa.Column("failed_age", sa.Double, server_default=sa.text("2592000")),
+        sa.Column("failed_count", sa.BigInteger),
+        sa.Column(
+            "created_at",
+            instant,
+            nullable=False,
+            server_default=sa.func.clock_timestamp(),
+        ),
+        sa.UniqueConstraint("name", name="queue_name_key"),
+        sa.CheckConstraint(
+            "char_length(name) BETWEEN 1 AND 255", name="queue_name_length"
+        ),
+    )
+    job = sa.Table(
+        "job",
+        tables,
+        sa.Column("queue_id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+        needed("created_at", instant),
+        needed("priority", sa.Integer()),
+        needed("attempts", sa.Integer()),
+        needed("name", sa.Text()),
+        needed("data", sa.JSON()),
+        sa.Column("options", sa.JSON),
+        sa.Column("key", binary),
+        sa.CheckConstraint(
+            "char_length(name) BETWEEN 1 AND 255", name="job_name_length"
+        ),
+        sa.CheckConstraint("char_length(key) BETWEEN 1 AND 255", name="job_key_length"),
+        sa.CheckConstraint("priority BETWEEN 0 AND 2097151", name="job_priority_range"),
+        sa.CheckConstraint("attempts >= 1", name="job_attempts_range"),
+    )
+    sa.Index(
+        "job_key",
+        job.c.queue_id,
+        job.c.key,
+        unique=True,
+        postgresql_where=job.c.key.isnot(None),
+    )
+    ready = sa.Table(
+        "ready",
+        tables,
+        needed("job_id", sa.BigInteger()),
+        needed("seq", sa.BigInteger()),
+        needed("queue_id", sa.Integer()),
+        needed("priority", sa.Integer()),
+        needed("attempt", sa.Integer()),
+        needed("stalled", sa.Integer()),
+        needed("moved", sa.Boolean()),
+    )
+    sa.Index("ready_order", ready.c.queue_id, ready.c.priority, ready.c.seq)
+    sa.Index(
+        "ready_moved", ready.c.queue_id, ready.c.job_id, postgresql_where=ready.c.moved
+    )
+    delayed = sa.Table(
+        "delayed",
+        tables,
+        sa.Column("queue_id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("job_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        needed("run_at", instant),
+        needed("priority", sa.Integer()),
+        needed("attempt", sa.Integer()),
+        needed("stalled", sa.Integer()),
+    )
+    sa.Index("delayed_due", delayed.c.queue_id, delayed.c.run_at, delayed.c.job_id)
+    sa.Table(
+        "lease",
+        tables,
+        sa.Column("queue_id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("worker_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+        needed("claimed_at", instant),
+        needed("job_ids", pg.ARRAY(sa.BigInteger)),
+        needed("attempts", pg.ARRAY(sa.Integer)),
+        needed("stalls", pg.ARRAY(sa.Integer)),
+        sa.CheckConstraint("cardinality(job_ids) > 0", name="lease_lists_jobs"),
+    )
+    finished = sa.Table(
+        "finished",
+        tables,
+        sa.Column("queue_id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("job_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("started_at", instant),
+        needed("finished_at", instant),
+        sa.Column("expires_at", instant),
+        sa.Column("keep_count", sa.BigInteger),
+        needed("attempt", sa.Integer()),
+        needed("stalled", sa.Integer()),
+        needed("state", binary),
+        sa.Column("result", sa.JSON),
+        sa.Column("error", sa.Text),
+        sa.CheckConstraint("state IN ('completed', 'failed')", name="finished_state"),
+    )
+    f = finished.c
+    sa.Index("finished_order", f.queue_id, f.state, f.finished_at, f.job_id)
+    sa.Index(
+        "finished_expiry",
+        f.queue_id,
+        f.expires_at,
+        postgresql_where=f.expires_at.isnot(None),
+    )
+    sa.Index(
+        "finished_counted",
+        f.queue_id,
+        f.state,
+        f.finished_at,
+        postgresql_where=f.keep_count.isnot(None),
+    )
+    attempt = sa.Table(
+        "attempt",
+        tables,
+        needed("job_id", sa.BigInteger()),
+        sa.Column("worker_id", sa.BigInteger),
+        sa.Column("started_at", instant),
+        needed("finished_at", instant),
+        needed("queue_id", sa.Integer()),
+        needed("attempt", sa.Integer()),
+        needed("error", sa.Text()),
+        sa.Column("stack", sa.Text),
+    )
+    sa.Index("attempt_job", attempt.c.queue_id, attempt.c.job_id)
+    sa.Table(
+        "progress",
+        tables,
+        sa.Column("queue_id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("job_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        needed("updated_at", instant),
+        needed("value", sa.JSON()),
+    )
+    sa.Table(
+        "worker",
+        tables,
+        sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+        needed("started_at", instant),
+        needed("heartbeat_at", instant),
+        sa.Column("dead_at", instant),
+        needed("lease", sa.Double()),
+        needed("pid", sa.Integer()),
+        needed("concurrency", sa.Integer()),
+        needed("host", sa.Text()),
+        needed("name", sa.Text()),
+        needed("queues", pg.ARRAY(sa.Text)),
+    )
+    return tables

@@ -1,0 +1,27 @@
+"""The statements: one file a transition, static text, loaded once.
+
+A file says in its header what the SQL cannot: the transition, the intent, the race. All
+names are written `pgqueue.…`; another schema is one exact replacement at load.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+
+@cache
+def load(name: str, schema: str = "pgqueue") -> bytes:
+    """Return the text of one statement for one schema.
+
+    Raises:
+        FileNotFoundError: no statement has this name.
+    """
+    text = (files(__name__) / f"{name}.sql").read_text("utf-8")
+    return text.replace("pgqueue.", f"{schema}.").encode()
+
+
+def names() -> list[str]:
+    """Return the names of all statements, sorted."""
+    found = (entry.name for entry in files(__name__).iterdir())
+    return sorted(name[:-4] for name in found if name.endswith(".sql"))

@@ -1,0 +1,40 @@
+-- claim_jobs: waiting -> active
+-- Lease the most urgent jobs of one queue to one worker; rows others hold are skipped.
+-- The stretches of the index to look at come from the worker's seek hints, best first:
+-- dead entries before a stretch cost nothing, whatever snapshot keeps them. Rows are
+-- locked one by one as the outer LIMIT takes them, and never updated, so a ctid holds.
+-- Crash before commit: nothing happened. Crash after: the lease ends, recover_jobs.
+WITH taken AS MATERIALIZED (
+    DELETE FROM pgqueue.ready WHERE ctid = ANY(ARRAY(
+        SELECT next.ctid
+        FROM unnest(
+            %(from_priority)s::integer[], %(from_seq)s::bigint[],
+            %(to_priority)s::integer[], %(to_seq)s::bigint[]
+        ) AS stretch(from_priority, from_seq, to_priority, to_seq)
+        CROSS JOIN LATERAL (
+            SELECT r.ctid FROM pgqueue.ready r
+            WHERE r.queue_id = %(queue_id)s
+                AND (r.priority, r.seq) >= (stretch.from_priority, stretch.from_seq)
+                AND (r.priority, r.seq) < (stretch.to_priority, stretch.to_seq)
+            ORDER BY r.priority, r.seq
+            LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        ) AS next
+        WHERE EXISTS (
+            SELECT FROM pgqueue.queue q WHERE q.id = %(queue_id)s AND NOT q.paused
+        )
+        LIMIT %(limit)s
+    ))
+    RETURNING job_id, priority, seq, attempt + 1 AS attempt, stalled
+), leased AS (
+    INSERT INTO pgqueue.lease
+        (id, worker_id, claimed_at, queue_id, job_ids, attempts, stalls)
+    SELECT nextval('pgqueue.lease_seq'), %(worker_id)s, clock_timestamp(),
+        %(queue_id)s, array_agg(t.job_id), array_agg(t.attempt), array_agg(t.stalled)
+    FROM taken t HAVING count(*) > 0
+    RETURNING id, claimed_at
+)
+SELECT l.id, t.job_id, t.priority, t.seq, t.attempt, t.stalled, j.attempts, j.name,
+    j.data::text, j.options::text, j.created_at, l.claimed_at
+FROM leased l CROSS JOIN taken t
+JOIN pgqueue.job j ON j.queue_id = %(queue_id)s AND j.id = t.job_id
+ORDER BY t.priority, t.seq

@@ -1,0 +1,80 @@
+-- finish_jobs: active -> completed, failed, waiting, delayed, removed
+-- Apply the outcomes of one worker. Only jobs that its leases still list count: the
+-- lease rows are locked first, in order, so recovery or a second finish waits and then
+-- sees what is left. An id that is not returned has lost its lease.
+WITH outcome AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%(outcomes)s::json) AS o(
+        lease bigint, job bigint, state text, attempt integer, stalled integer,
+        priority integer, seq bigint, delay double precision, result json, error text,
+        stack text, failure boolean, ran double precision, keep boolean,
+        age double precision, count bigint, traces boolean)
+), held AS MATERIALIZED (
+    SELECT l.id, l.queue_id, l.claimed_at, l.job_ids, l.attempts, l.stalls
+    FROM pgqueue.lease l
+    WHERE l.queue_id = ANY(%(queue_ids)s) AND l.worker_id = %(worker_id)s
+        AND l.id = ANY(%(lease_ids)s)
+    ORDER BY l.queue_id, l.id FOR UPDATE
+), listed AS MATERIALIZED (
+    SELECT h.id, h.queue_id, a.job_id, a.attempt AS run, a.stall, o.*
+    FROM held h
+    CROSS JOIN LATERAL unnest(h.job_ids, h.attempts, h.stalls) AS a(job_id, attempt, stall)
+    LEFT JOIN outcome o ON o.job = a.job_id AND o.lease = h.id
+), rest AS MATERIALIZED (
+    SELECT l.queue_id, l.id, count(l.job) AS settled,
+        array_agg(l.job_id) FILTER (WHERE l.job IS NULL) AS job_ids,
+        array_agg(l.run) FILTER (WHERE l.job IS NULL) AS attempts,
+        array_agg(l.stall) FILTER (WHERE l.job IS NULL) AS stalls
+    FROM listed l GROUP BY l.queue_id, l.id
+), ended AS (
+    DELETE FROM pgqueue.lease l USING rest r
+    WHERE l.queue_id = r.queue_id AND l.worker_id = %(worker_id)s AND l.id = r.id
+        AND r.job_ids IS NULL
+), shrunk AS (
+    UPDATE pgqueue.lease l
+    SET job_ids = r.job_ids, attempts = r.attempts, stalls = r.stalls
+    FROM rest r
+    WHERE l.queue_id = r.queue_id AND l.worker_id = %(worker_id)s AND l.id = r.id
+        AND r.job_ids IS NOT NULL AND r.settled > 0
+), kept AS (
+    INSERT INTO pgqueue.finished (job_id, started_at, finished_at, expires_at,
+        keep_count, queue_id, attempt, stalled, state, result, error)
+    SELECT l.job_id, now() - l.ran * interval '1 second', clock_timestamp(),
+        clock_timestamp() + interval '1 second' * CASE WHEN l.keep THEN l.age
+            WHEN l.state = 'completed' THEN q.completed_age ELSE q.failed_age END,
+        CASE WHEN l.keep THEN l.count
+            WHEN l.state = 'completed' THEN q.completed_count ELSE q.failed_count END,
+        l.queue_id, l.attempt, l.stall, l.state, l.result, l.error
+    FROM listed l JOIN pgqueue.queue q ON q.id = l.queue_id
+    WHERE l.state IN ('completed', 'failed')
+), removed AS (
+    DELETE FROM pgqueue.job j USING listed l
+    WHERE j.queue_id = l.queue_id AND j.id = l.job_id AND l.state = 'removed'
+), forgotten AS (
+    DELETE FROM pgqueue.attempt a USING listed l
+    WHERE a.queue_id = l.queue_id AND a.job_id = l.job_id
+        AND l.state = 'removed' AND l.traces
+), silenced AS (
+    DELETE FROM pgqueue.progress p USING listed l
+    WHERE p.queue_id = l.queue_id AND p.job_id = l.job_id
+        AND l.state = 'removed' AND l.traces
+), recorded AS (
+    INSERT INTO pgqueue.attempt (job_id, worker_id, started_at, finished_at, queue_id,
+        attempt, error, stack)
+    SELECT l.job_id, %(worker_id)s, clock_timestamp() - l.ran * interval '1 second',
+        clock_timestamp(), l.queue_id, l.attempt, l.error, l.stack
+    FROM listed l WHERE l.failure AND l.state <> 'removed'
+), waiting AS (
+    INSERT INTO pgqueue.ready
+        (job_id, seq, queue_id, priority, attempt, stalled, moved)
+    SELECT l.job_id, s.seq, l.queue_id, l.priority, l.attempt, l.stalled,
+        abs(s.seq) <> l.job_id
+    FROM listed l
+    CROSS JOIN LATERAL (SELECT coalesce(l.seq, nextval('pgqueue.job_seq')) AS seq) AS s
+    WHERE l.state = 'waiting'
+), later AS (
+    INSERT INTO pgqueue.delayed (job_id, run_at, queue_id, priority, attempt, stalled)
+    SELECT l.job_id, clock_timestamp() + l.delay * interval '1 second', l.queue_id,
+        l.priority, l.attempt, l.stalled
+    FROM listed l WHERE l.state = 'delayed'
+)
+SELECT job FROM listed WHERE job IS NOT NULL

@@ -1,0 +1,19 @@
+-- promote_jobs: delayed -> waiting
+-- Make due jobs ready, in due order, each at a fresh position; workers that promote at
+-- the same time skip each other's rows. `run_at >= low` steps over dead entries.
+WITH due AS MATERIALIZED (
+    DELETE FROM pgqueue.delayed WHERE ctid = ANY(ARRAY(
+        SELECT d.ctid FROM pgqueue.delayed d
+        WHERE d.queue_id = %(queue_id)s AND d.run_at <= clock_timestamp()
+            AND d.run_at >= to_timestamp(%(low)s)
+        ORDER BY d.run_at, d.job_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING job_id, priority, attempt, stalled, run_at
+), ready AS (
+    INSERT INTO pgqueue.ready
+        (job_id, seq, queue_id, priority, attempt, stalled, moved)
+    SELECT d.job_id, nextval('pgqueue.job_seq'), %(queue_id)s, d.priority, d.attempt,
+        d.stalled, true
+    FROM (SELECT * FROM due ORDER BY run_at, job_id) AS d
+)
+SELECT count(*), extract(epoch FROM max(run_at))::double precision FROM due

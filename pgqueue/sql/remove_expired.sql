@@ -1,0 +1,42 @@
+-- remove_expired: active -> removed
+-- Remove jobs from leases that are not valid. The lease rows are locked first, so that
+-- recovery and a late finish wait, and then no longer find these jobs.
+WITH held AS MATERIALIZED (
+    SELECT l.queue_id, l.worker_id, l.id, l.job_ids, l.attempts, l.stalls
+    FROM pgqueue.queue q JOIN pgqueue.lease l ON l.queue_id = q.id
+    WHERE q.name = %(queue)s AND l.job_ids && %(job_ids)s::bigint[] AND NOT EXISTS (
+        SELECT FROM pgqueue.worker w WHERE w.id = l.worker_id AND w.dead_at IS NULL
+            AND w.heartbeat_at >= clock_timestamp() - w.lease * interval '1 second')
+    ORDER BY l.queue_id, l.id FOR UPDATE OF l
+), listed AS MATERIALIZED (
+    SELECT h.queue_id, h.worker_id, h.id, a.job_id, a.attempt, a.stalled,
+        a.job_id = ANY(%(job_ids)s) AS asked
+    FROM held h CROSS JOIN LATERAL unnest(h.job_ids, h.attempts, h.stalls)
+        AS a(job_id, attempt, stalled)
+), rest AS MATERIALIZED (
+    SELECT l.queue_id, l.worker_id, l.id,
+        array_agg(l.job_id) FILTER (WHERE NOT l.asked) AS job_ids,
+        array_agg(l.attempt) FILTER (WHERE NOT l.asked) AS attempts,
+        array_agg(l.stalled) FILTER (WHERE NOT l.asked) AS stalls
+    FROM listed l GROUP BY l.queue_id, l.worker_id, l.id
+), ended AS (
+    DELETE FROM pgqueue.lease l USING rest r
+    WHERE l.queue_id = r.queue_id AND l.worker_id = r.worker_id AND l.id = r.id
+        AND r.job_ids IS NULL
+), shrunk AS (
+    UPDATE pgqueue.lease l
+    SET job_ids = r.job_ids, attempts = r.attempts, stalls = r.stalls
+    FROM rest r
+    WHERE l.queue_id = r.queue_id AND l.worker_id = r.worker_id AND l.id = r.id
+        AND r.job_ids IS NOT NULL
+), bodies AS (
+    DELETE FROM pgqueue.job j USING listed g
+    WHERE g.asked AND j.queue_id = g.queue_id AND j.id = g.job_id
+), attempts AS (
+    DELETE FROM pgqueue.attempt t USING listed g
+    WHERE g.asked AND t.queue_id = g.queue_id AND t.job_id = g.job_id
+), progress AS (
+    DELETE FROM pgqueue.progress p USING listed g
+    WHERE g.asked AND p.queue_id = g.queue_id AND p.job_id = g.job_id
+)
+SELECT job_id FROM listed WHERE asked ORDER BY job_id

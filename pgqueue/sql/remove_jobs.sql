@@ -1,0 +1,42 @@
+-- remove_jobs: waiting, delayed, completed, failed -> removed
+-- Remove jobs by id, from the states asked for only: a job that was claimed since it
+-- was looked up stays. The row of the state goes first; a job is removed by whoever
+-- deleted that row. A ctid read under this snapshot cannot be reused while it lives.
+WITH asked AS MATERIALIZED (
+    SELECT b.queue_id, b.id, b.priority
+    FROM pgqueue.queue q
+    JOIN pgqueue.job b ON b.queue_id = q.id AND b.id = ANY(%(job_ids)s)
+    WHERE q.name = %(queue)s
+), waiting AS (
+    DELETE FROM pgqueue.ready WHERE %(waiting)s AND ctid = ANY(ARRAY(
+        SELECT place.ctid FROM asked a CROSS JOIN LATERAL (
+            SELECT r.ctid FROM pgqueue.ready r
+            WHERE r.queue_id = a.queue_id AND r.priority = a.priority
+                AND r.seq = ANY(ARRAY[a.id, -a.id])
+            UNION ALL
+            SELECT r.ctid FROM pgqueue.ready r
+            WHERE r.queue_id = a.queue_id AND r.job_id = a.id AND r.moved
+        ) AS place
+    ))
+    RETURNING queue_id, job_id
+), delayed AS (
+    DELETE FROM pgqueue.delayed d USING asked a
+    WHERE %(delayed)s AND d.queue_id = a.queue_id AND d.job_id = a.id
+    RETURNING d.queue_id, d.job_id
+), finished AS (
+    DELETE FROM pgqueue.finished f USING asked a
+    WHERE f.state = ANY(%(finished)s) AND f.queue_id = a.queue_id AND f.job_id = a.id
+    RETURNING f.queue_id, f.job_id
+), gone AS MATERIALIZED (
+    SELECT * FROM waiting UNION ALL SELECT * FROM delayed UNION ALL SELECT * FROM finished
+), bodies AS (
+    DELETE FROM pgqueue.job j USING gone g
+    WHERE j.queue_id = g.queue_id AND j.id = g.job_id
+), attempts AS (
+    DELETE FROM pgqueue.attempt t USING gone g
+    WHERE t.queue_id = g.queue_id AND t.job_id = g.job_id
+), progress AS (
+    DELETE FROM pgqueue.progress p USING gone g
+    WHERE p.queue_id = g.queue_id AND p.job_id = g.job_id
+)
+SELECT job_id FROM gone ORDER BY job_id

@@ -1,0 +1,15 @@
+-- retry_job: completed, failed -> waiting
+-- Put a finished job back, at a fresh position; the runs it has made stay counted.
+WITH back AS MATERIALIZED (
+    DELETE FROM pgqueue.finished f USING pgqueue.queue q
+    WHERE q.name = %(queue)s AND f.queue_id = q.id AND f.job_id = %(job_id)s
+        AND f.state = ANY(%(states)s)
+    RETURNING f.queue_id, f.job_id, f.attempt
+), ready AS (
+    INSERT INTO pgqueue.ready
+        (job_id, seq, queue_id, priority, attempt, stalled, moved)
+    SELECT b.job_id, nextval('pgqueue.job_seq'), b.queue_id, j.priority, b.attempt, 0,
+        true
+    FROM back b JOIN pgqueue.job j ON j.queue_id = b.queue_id AND j.id = b.job_id
+)
+SELECT b.job_id, pgqueue.ring(b.queue_id) FROM back b

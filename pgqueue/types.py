@@ -1,0 +1,199 @@
+"""What passes between the layers: states, what was asked for, and snapshots of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, fields
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Literal, TypeAlias, overload
+
+JsonValue: TypeAlias = Any
+"""Job data, results and progress: whatever JSON can say."""
+
+Duration: TypeAlias = timedelta | float
+"""A `timedelta`, or seconds."""
+
+
+class JobState(StrEnum):
+    """Where a job stands; *paused* is a property of its queue, not a state."""
+
+    WAITING = "waiting"
+    DELAYED = "delayed"
+    ACTIVE = "active"
+    WAITING_CHILDREN = "waiting_children"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+CleanState: TypeAlias = Literal[
+    "waiting", "prioritized", "paused", "delayed", "active", "completed", "failed"
+]
+"""What `clean` takes; waiting_children is not cleanable."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepJobs:
+    """How long finished jobs are kept; a kept job satisfies both bounds given.
+
+    Attributes:
+        age: seconds or a `timedelta` since the job finished.
+        count: how many of the state's newest jobs the queue keeps.
+    """
+
+    age: Duration | None = None
+    count: int | None = None
+
+
+Keep: TypeAlias = bool | int | KeepJobs
+"""`True` removes at once, `False` keeps for ever, a number keeps that many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """The delay before a retry, by the number of attempts made.
+
+    Attributes:
+        kind: `fixed` or `exponential`.
+        delay: seconds before the first retry.
+        max: the longest delay in seconds, if there is a limit.
+        jitter: share of the delay that is random, 0 to 1: `d` becomes a value in
+            `[d * (1 - jitter), d]`.
+    """
+
+    kind: Literal["fixed", "exponential"]
+    delay: float
+    max: float | None = None
+    jitter: float = 0.0
+
+    @classmethod
+    def fixed(cls, delay: Duration, *, jitter: float = 0.0) -> Backoff:
+        """Wait the same time before every retry."""
+        return cls("fixed", seconds(delay), None, jitter)
+
+    @classmethod
+    def exponential(
+        cls, delay: Duration, *, max: Duration | None = None, jitter: float = 0.0
+    ) -> Backoff:
+        """Double the wait with every retry, from *delay* up to *max*."""
+        limit = None if max is None else seconds(max)
+        return cls("exponential", seconds(delay), limit, jitter)
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """One job to be added by `add_bulk`; the fields are the keywords of `Queue.add`."""
+
+    name: str
+    data: JsonValue = None
+    _: KW_ONLY
+    delay: Duration | None = None
+    run_at: datetime | None = None
+    priority: int = 0
+    lifo: bool = False
+    attempts: int = 1
+    backoff: Backoff | Duration | None = None
+    timeout: Duration | None = None
+    key: str | None = None
+    remove_on_complete: Keep | None = None
+    remove_on_fail: Keep | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as it was when it was read; acting on it is the queue's business.
+
+    Instants are aware and come from the database's clock. `attempt` counts the runs
+    that were made (or are under way); `attempts` is the limit. `error` is the reason
+    of the last failure, `result` what the handler returned.
+    """
+
+    id: int
+    queue: str
+    name: str
+    data: JsonValue
+    state: JobState
+    created_at: datetime
+    priority: int = 0
+    attempt: int = 0
+    attempts: int = 1
+    stalled: int = 0
+    run_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    progress: JsonValue = None
+    result: JsonValue = None
+    error: str | None = None
+    key: str | None = None
+    worker: str | None = None
+    backoff: Backoff | None = None
+    timeout: float | None = None
+    remove_on_complete: Keep | None = None
+    remove_on_fail: Keep | None = None
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return the fields as plain values; instants as ISO 8601 text."""
+        plain: dict[str, JsonValue] = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, datetime):
+                value = value.isoformat()
+            elif isinstance(value, (Backoff, KeepJobs)):
+                value = {f.name: getattr(value, f.name) for f in fields(value)}
+            plain[each.name] = value
+        return plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many jobs stand where; `prioritized` are the waiting with a priority."""
+
+    waiting: int = 0
+    prioritized: int = 0
+    delayed: int = 0
+    active: int = 0
+    waiting_children: int = 0
+    completed: int = 0
+    failed: int = 0
+
+    @property
+    def total(self) -> int:
+        """All jobs of the queue."""
+        return sum(getattr(self, each.name) for each in fields(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Sequence[Job]):
+    """One page of a listing; `cursor` is passed as `after=` for the next one.
+
+    `cursor` is None on the last page.
+    """
+
+    items: tuple[Job, ...]
+    cursor: str | None = None
+
+    @overload
+    def __getitem__(self, index: int) -> Job: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Job]: ...
+    def __getitem__(self, index: int | slice) -> Job | Sequence[Job]:
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueInfo:
+    """One line of `pgqueue queue ls`."""
+
+    name: str
+    paused: bool
+    counts: Counts
+
+
+def seconds(duration: Duration) -> float:
+    """Return a duration as seconds."""
+    if isinstance(duration, timedelta):
+        return duration.total_seconds()
+    return float(duration)
