@@ -10,7 +10,10 @@ ROOT = Path(__file__).parents[2]
 LIMITS = {".py": 400, ".sql": 60}
 
 # Longer ones, each with the reason why it is not two.
-EXCEPTIONS: dict[str, str] = {}
+EXCEPTIONS = {
+    "pgqueue/sql/finish_jobs.sql": "a batch of outcomes and the lease that guards them"
+    " must be one statement, or a crash could apply half of them",
+}
 
 FILES = [
     path.relative_to(ROOT).as_posix()
