@@ -48,7 +48,7 @@ check-drift: .venv/dev.stamp ## Check that migrations, their way back and schema
 	$(PYTEST) -q tests/migrations $(ARGS)
 
 .PHONY: docs-test
-docs-test: .venv/dev.stamp ## Run the examples of README, docs/ and docstrings
+docs-test: .venv/dev.stamp ## Run the examples of README and docs/
 	$(PYTEST) -q tests/docs $(ARGS)
 
 .PHONY: bench
