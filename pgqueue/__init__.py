@@ -21,7 +21,10 @@ from pgqueue.async_queue import AsyncQueue
 from pgqueue.queue import Queue
 from pgqueue.types import Backoff, Counts, Job, JobState, KeepJobs, NewJob, Page
 
+from pgqueue.worker import ActiveJob, Worker
+
 __all__ = [
+    "ActiveJob",
     "AsyncQueue",
     "Backoff",
     "ConfigError",
@@ -46,4 +49,5 @@ __all__ = [
     "SchemaError",
     "Unrecoverable",
     "UnsupportedConnection",
+    "Worker",
 ]

@@ -1,0 +1,58 @@
+"""Operations that keep a database healthy: recover, prune, trim; in short batches."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from pgqueue.ops.core import Op, Statement, atomic
+
+BATCH: Final = 1000
+
+STALLED: Final = "stalled more often than max_stalled allows"
+
+
+class Recovered(NamedTuple):
+    """One job whose worker was gone."""
+
+    job_id: int
+    queue: str
+    failed: bool
+
+
+@atomic
+def recover(max_stalled: int) -> Op[list[Recovered]]:
+    """Bury dead workers and put back what they held."""
+    yield Statement("bury_workers", {})
+    params = {"max_stalled": max_stalled, "reason": STALLED}
+    rows = yield Statement("recover_jobs", params)
+    return [Recovered(*row[:3]) for row in rows]
+
+
+def prune(queue_id: int, low: float) -> Op[tuple[int, float]]:
+    """Remove finished jobs whose age is over.
+
+    Returns:
+        How many went, and where the next call may begin: seconds since the epoch.
+    """
+    pruned = 0
+    while True:
+        params = {"queue_id": queue_id, "low": low, "limit": BATCH}
+        rows = yield Statement("prune_finished", params)
+        count, last = rows[0]
+        pruned += count
+        low = low if last is None else last
+        if count < BATCH:
+            return pruned, low
+
+
+def trim(queue_id: int) -> Op[int]:
+    """Remove the oldest finished jobs beyond the number to keep; return how many."""
+    trimmed = 0
+    for state in ("completed", "failed"):
+        count = BATCH
+        while count == BATCH:
+            params = {"queue_id": queue_id, "state": state, "limit": BATCH}
+            rows = yield Statement("trim_finished", params)
+            count = rows[0][0]
+            trimmed += count
+    return trimmed

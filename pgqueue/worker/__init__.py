@@ -1,0 +1,6 @@
+"""The worker: claims jobs, runs handlers, applies outcomes, looks after the queue."""
+
+from pgqueue.worker.active_job import ActiveJob
+from pgqueue.worker.worker import Worker
+
+__all__ = ["ActiveJob", "Worker"]

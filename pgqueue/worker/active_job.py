@@ -1,0 +1,135 @@
+"""What a handler receives: its job, and what it may do to it while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Generator
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from pgqueue import options, payload
+from pgqueue.types import Job, JobState, JsonValue
+
+if TYPE_CHECKING:
+    from pgqueue.ops.core import Row
+
+
+class Reporter(Protocol):
+    """How a running job reaches the database: awaited, or blocking in its thread."""
+
+    def progress(self, job: ActiveJob, value: str) -> Awaitable[None]: ...
+
+
+class Done:
+    """What a call from a `def` handler returns: it has happened, awaiting is free."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        return
+        yield
+
+
+class ActiveJob:
+    """The job that a handler runs, under a lease of its worker.
+
+    Attributes:
+        id: the job's id.
+        queue: the name of its queue.
+        name: what kind of job it is.
+        data: what was added with it.
+        attempt: the number of this run, from 1.
+        attempts: how many there may be.
+        priority: as added.
+        stalled: how many runs ended because their worker was gone.
+        created_at: when it was added, by the database's clock.
+        claimed_at: when this worker claimed it.
+    """
+
+    __slots__ = (
+        "attempt",
+        "attempts",
+        "cancelled",
+        "claimed_at",
+        "created_at",
+        "data",
+        "id",
+        "lease_id",
+        "name",
+        "options",
+        "priority",
+        "progress",
+        "queue",
+        "queue_id",
+        "raw_data",
+        "reporter",
+        "seq",
+        "stalled",
+        "traces",
+    )
+
+    def __init__(self, queue: str, queue_id: int, row: Row) -> None:
+        self.queue = queue
+        self.queue_id = queue_id
+        self.lease_id: int = row[0]
+        self.id: int = row[1]
+        self.priority: int = row[2]
+        self.seq: int = row[3]
+        self.attempt: int = row[4]
+        self.stalled: int = row[5]
+        self.attempts: int = row[6]
+        self.name: str = row[7]
+        self.raw_data: str = row[8]
+        self.options = options.parse_options(row[9])
+        self.created_at: datetime = row[10]
+        self.claimed_at: datetime = row[11]
+        self.data: JsonValue = None
+        self.progress: JsonValue = None
+        self.traces = self.attempt > 1 or self.stalled > 0
+        self.cancelled = False
+        self.reporter: Reporter | None = None
+
+    def update_progress(self, value: JsonValue) -> Awaitable[None]:
+        """Store how far the job is; `await` it in an `async def` handler.
+
+        Args:
+            value: a number, or anything JSON can say.
+
+        Raises:
+            PayloadError: the value cannot be stored.
+            LeaseLost: another worker may run this job now; stop.
+        """
+        text = payload.encode(value, f"progress of job {self.id}")
+        assert self.reporter is not None, "progress is for a running job"  # noqa: S101
+        self.traces = True
+        self.progress = value
+        return self.reporter.progress(self, text)
+
+    def snapshot(
+        self,
+        state: JobState = JobState.ACTIVE,
+        *,
+        result: JsonValue = None,
+        error: str | None = None,
+    ) -> Job:
+        """Return the job as listeners see it."""
+        return Job(
+            id=self.id,
+            queue=self.queue,
+            name=self.name,
+            data=self.data,
+            state=state,
+            created_at=self.created_at,
+            priority=self.priority,
+            attempt=self.attempt,
+            attempts=self.attempts,
+            stalled=self.stalled,
+            started_at=self.claimed_at,
+            progress=self.progress,
+            result=result,
+            error=error,
+            backoff=self.options.backoff,
+            timeout=self.options.timeout,
+            remove_on_complete=self.options.remove_on_complete,
+            remove_on_fail=self.options.remove_on_fail,
+        )
+
+    def __repr__(self) -> str:
+        return f"<ActiveJob {self.id} {self.name!r} attempt {self.attempt}>"

@@ -1,0 +1,92 @@
+"""Worker events: listeners may be sync or async, and none can hurt the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from pgqueue import telemetry
+from pgqueue.errors import ConfigError
+
+Listener = Callable[..., Any]
+L = TypeVar("L", bound=Listener)
+
+EVENTS: Final = (
+    "active",
+    "completed",
+    "failed",
+    "progress",
+    "stalled",
+    "retrying",
+    "drained",
+    "paused",
+    "resumed",
+    "error",
+    "closing",
+    "closed",
+    "lease_lost",
+)
+
+
+class Emitter:
+    """The listeners of one worker; called on its loop."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, tuple[Listener, ...]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def on(self, event: str, listener: Listener) -> None:
+        """Call *listener* on every *event*.
+
+        Raises:
+            ConfigError: there is no such event.
+        """
+        if event not in EVENTS:
+            raise ConfigError.bad("event", event, f"one of {', '.join(EVENTS)}")
+        self._listeners[event] = (*self._listeners.get(event, ()), listener)
+
+    def off(self, event: str, listener: Listener) -> None:
+        """Stop calling *listener*; nothing happens if it was not there."""
+        kept = [one for one in self._listeners.get(event, ()) if one is not listener]
+        self._listeners[event] = tuple(kept)
+
+    def heard(self, event: str) -> bool:
+        """Whether anybody listens; spares hot paths building arguments."""
+        return bool(self._listeners.get(event))
+
+    def emit(self, event: str, *args: object) -> None:
+        """Call the listeners; an async one runs as a task of its own."""
+        for listener in self._listeners.get(event, ()):
+            try:
+                answer = listener(*args)
+            except Exception as error:  # noqa: BLE001  a listener is user code
+                self._complain(event, error)
+                continue
+            if inspect.isawaitable(answer):
+                task = asyncio.ensure_future(self._follow(event, answer))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    def error(self, error: BaseException, during: str) -> None:
+        """Report what went wrong outside any job."""
+        telemetry.emit("worker.error", during=during, error=repr(error))
+        self.emit("error", error)
+
+    async def settle(self) -> None:
+        """Wait until the async listeners that were called have returned."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _follow(self, event: str, answer: Any) -> None:
+        try:
+            await answer
+        except Exception as error:  # noqa: BLE001  a listener is user code
+            self._complain(event, error)
+
+    def _complain(self, event: str, error: Exception) -> None:
+        if event == "error":
+            telemetry.emit("worker.error", during="error listener", error=repr(error))
+        else:
+            self.error(error, f"{event} listener")

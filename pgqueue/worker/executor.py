@@ -1,0 +1,190 @@
+"""Runs handlers: `async def` on the loop, `def` in threads, each job on its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from contextvars import copy_context
+from queue import SimpleQueue
+from typing import Any, Final
+
+from pgqueue import payload, telemetry
+from pgqueue.worker.active_job import ActiveJob, Reporter
+from pgqueue.worker.outcome import Outcome, TimedOut, completed, failed
+
+Handler = Callable[[ActiveJob], Any]
+Settle = Callable[[ActiveJob, Outcome, float], None]
+
+LEASE_LOST: Final = "the lease was lost"
+
+
+class AsyncExecutor:
+    """Runs `async def` handlers, one task a job that runs.
+
+    Args:
+        handler: the user's function.
+        settle: called with the outcome of each run, on the loop.
+    """
+
+    def __init__(self, handler: Handler, settle: Settle, reporter: Reporter) -> None:
+        self._handler = handler
+        self._settle = settle
+        self._reporter = reporter
+        self._loop = asyncio.get_running_loop()
+        self._running: dict[ActiveJob, asyncio.Task[None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def running(self) -> Iterable[ActiveJob]:
+        """Return the jobs that run now."""
+        return list(self._running)
+
+    def start(self, job: ActiveJob) -> None:
+        """Start a job."""
+        job.reporter = self._reporter
+        self._running[job] = self._loop.create_task(self._run(job))
+
+    def abandon(self, job: ActiveJob) -> None:
+        """Cancel a running job; nobody will hear its outcome."""
+        task = self._running.pop(job, None)
+        if task is not None:
+            job.cancelled = True
+            task.cancel()
+
+    def close(self) -> None:
+        """Cancel what still runs."""
+        for job in self.running():
+            self.abandon(job)
+
+    async def _run(self, job: ActiveJob) -> None:
+        began = time.perf_counter()
+        try:
+            job.data = payload.decode(job.raw_data)
+            if job.options.timeout is None:
+                result = await self._handler(job)
+            else:
+                result = await self._within(job, job.options.timeout)
+            outcome = completed(job, result)
+        except BaseException as error:  # noqa: BLE001  whatever a handler raises
+            # SystemExit and KeyboardInterrupt of a handler fail its job, no more.
+            outcome = failed(job, error)
+        if self._running.pop(job, None) is not None:
+            self._settle(job, outcome, time.perf_counter() - began)
+
+    async def _within(self, job: ActiveJob, timeout: float) -> Any:
+        limit = asyncio.timeout(timeout)
+        try:
+            async with limit:
+                return await self._handler(job)
+        except TimeoutError as error:
+            if limit.expired():
+                raise TimedOut(f"took longer than its timeout of {timeout:g} s") from error
+            raise
+
+
+class ThreadExecutor:
+    """Runs `def` handlers in threads of its own.
+
+    A thread cannot be stopped: a job that times out or loses its lease is told by
+    `job.cancelled`, and another thread takes the place of the one it occupies.
+    """
+
+    def __init__(
+        self, handler: Handler, settle: Settle, reporter: Reporter, threads: int
+    ) -> None:
+        self._handler = handler
+        self._settle = settle
+        self._reporter = reporter
+        self._wanted = threads
+        self._loop = asyncio.get_running_loop()
+        self._todo: SimpleQueue[ActiveJob | None] = SimpleQueue()
+        self._done: deque[tuple[ActiveJob, Outcome, float]] = deque()
+        self._noticed = True
+        self._threads = 0
+        self._idle = 0
+        self._running: dict[ActiveJob, asyncio.TimerHandle | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def running(self) -> Iterable[ActiveJob]:
+        """Return the jobs that run now."""
+        return list(self._running)
+
+    def start(self, job: ActiveJob) -> None:
+        """Hand a job to a thread; the caller keeps to the number of threads."""
+        job.reporter = self._reporter
+        timeout = job.options.timeout
+        self._running[job] = (
+            None if timeout is None else self._loop.call_later(timeout, self._expire, job)
+        )
+        if self._threads < min(len(self._running), self._wanted):
+            self._grow()
+        self._todo.put(job)
+
+    def abandon(self, job: ActiveJob) -> None:
+        """Tell a running job to stop; nobody will hear its outcome."""
+        job.cancelled = True
+        if job in self._running:
+            timer = self._running.pop(job)
+            if timer is not None:
+                timer.cancel()
+            # Its thread may never come back: make room for another.
+            self._threads -= 1
+            telemetry.emit("worker.abandoned", queue=job.queue, job_id=job.id)
+
+    def close(self) -> None:
+        """Let idle threads end; the process does not wait for the others."""
+        for job in self.running():
+            self.abandon(job)
+        for _ in range(self._threads):
+            self._todo.put(None)
+
+    def _grow(self) -> None:
+        self._threads += 1
+        threading.Thread(target=self._work, name="pgqueue-handler", daemon=True).start()
+
+    def _work(self) -> None:
+        """Run jobs until told to end, or until abandoned with one."""
+        while (job := self._todo.get()) is not None:
+            began = time.perf_counter()
+            try:
+                job.data = payload.decode(job.raw_data)
+                result = copy_context().run(self._handler, job)
+                if isinstance(result, Awaitable):
+                    raise TypeError("a `def` handler returned an awaitable")  # noqa: TRY301
+                outcome = completed(job, result)
+            except BaseException as error:  # noqa: BLE001  whatever a handler raises
+                outcome = failed(job, error)
+            if job.cancelled:
+                return
+            self._done.append((job, outcome, time.perf_counter() - began))
+            # One wake-up for all that ends until the loop looks.
+            if self._noticed:
+                self._noticed = False
+                try:
+                    self._loop.call_soon_threadsafe(self._collect)
+                except RuntimeError:
+                    return
+
+    def _collect(self) -> None:
+        self._noticed = True
+        while self._done:
+            job, outcome, ran = self._done.popleft()
+            if job in self._running:
+                timer = self._running.pop(job)
+                if timer is not None:
+                    timer.cancel()
+                self._settle(job, outcome, ran)
+
+    def _expire(self, job: ActiveJob) -> None:
+        if job not in self._running:
+            return
+        timeout = job.options.timeout or 0.0
+        self.abandon(job)
+        error = TimedOut(f"took longer than its timeout of {timeout:g} s")
+        self._settle(job, failed(job, error), timeout)

@@ -1,0 +1,201 @@
+"""Collects outcomes and turns them into one statement; reports what was refused."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from pgqueue import telemetry
+from pgqueue.errors import JobFailed, LeaseLost
+from pgqueue.ops.core import Row, Statement
+from pgqueue.retention import Retention, resolve
+from pgqueue.types import JobState, Keep
+from pgqueue.worker.active_job import ActiveJob
+from pgqueue.worker.emitter import Emitter
+from pgqueue.worker.outcome import Outcome
+
+MAX_BATCH = 1000
+
+
+class Ended(NamedTuple):
+    """One run that ended, and how."""
+
+    job: ActiveJob
+    outcome: Outcome
+    ran: float
+
+
+class Finisher:
+    """The outcomes that are to be written, of one worker.
+
+    They are written together with the next claim. What was taken for a write that
+    failed is given back, and written again: the lease guards against doing it twice.
+    """
+
+    def __init__(
+        self, emitter: Emitter, on_complete: Keep | None, on_fail: Keep | None
+    ) -> None:
+        self._emitter = emitter
+        self._on_complete = on_complete
+        self._on_fail = on_fail
+        self._pending: list[Ended] = []
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def add(self, job: ActiveJob, outcome: Outcome, ran: float) -> None:
+        """Note how a run ended; *ran* is seconds."""
+        self._pending.append(Ended(job, outcome, ran))
+
+    def take(self) -> list[Ended]:
+        """Return the outcomes for the next write."""
+        taken = self._pending[:MAX_BATCH]
+        del self._pending[:MAX_BATCH]
+        return taken
+
+    def give_back(self, taken: list[Ended]) -> None:
+        """Keep outcomes whose write failed."""
+        self._pending[:0] = taken
+
+    def statement(self, worker_id: int, taken: list[Ended]) -> Statement:
+        """Return the statement that applies outcomes."""
+        queue_ids = {ended.job.queue_id for ended in taken}
+        lease_ids = {ended.job.lease_id for ended in taken}
+        elements = ",".join([self._element(*ended) for ended in taken])
+        return Statement(
+            "finish_jobs",
+            {
+                "worker_id": worker_id,
+                "outcomes": f"[{elements}]",
+                "queue_ids": list(queue_ids),
+                "lease_ids": sorted(lease_ids),
+            },
+        )
+
+    def settle(self, taken: list[Ended], rows: list[Row]) -> None:
+        """Tell listeners what was written, and which leases were lost."""
+        written = {row[0] for row in rows}
+        for ended in taken:
+            if ended.job.id in written:
+                self._report(ended)
+            else:
+                self.lost(ended.job)
+
+    def lost(self, job: ActiveJob) -> None:
+        """Report that a lease ended before its outcome was written."""
+        telemetry.emit("lease.lost", queue=job.queue, job_id=job.id)
+        self._emitter.emit("lease_lost", job.id)
+        if self._emitter.heard("error"):
+            self._emitter.emit("error", LeaseLost(job.id))
+
+    def _element(self, job: ActiveJob, outcome: Outcome, ran: float) -> str:
+        """Return one outcome as JSON; the plainest case is written by hand."""
+        ending = outcome.ending
+        if ending in ("completed", "failed"):
+            completed = ending == "completed"
+            keep = resolve(
+                job.options.remove_on_complete
+                if completed
+                else job.options.remove_on_fail,
+                self._on_complete if completed else self._on_fail,
+            )
+            if keep is not None and keep.remove:
+                traces = ',"traces":true' if job.traces else ""
+                return (
+                    f'{{"lease":{job.lease_id},"job":{job.id},"state":"removed"{traces}}}'
+                )
+            if completed:
+                return (
+                    f'{{"lease":{job.lease_id},"job":{job.id},"state":"completed",'
+                    f'"attempt":{job.attempt},"ran":{ran:.6f},'
+                    f'"result":{outcome.encoded}{keep_fields(keep)}}}'
+                )
+            fields = json.dumps(
+                {
+                    "lease": job.lease_id,
+                    "job": job.id,
+                    "state": "failed",
+                    "attempt": job.attempt,
+                    "ran": ran,
+                    "error": outcome.reason,
+                    "stack": outcome.stack,
+                    "failure": True,
+                }
+            )
+            return f"{fields[:-1]}{keep_fields(keep)}}}"
+        return json.dumps(put_back(job, outcome, ran))
+
+    def _report(self, ended: Ended) -> None:
+        job, outcome, _ran = ended
+        emitter = self._emitter
+        if outcome.ending == "completed":
+            if telemetry.wanted("job.completed"):
+                telemetry.emit(
+                    "job.completed", queue=job.queue, job_id=job.id, attempt=job.attempt
+                )
+            if emitter.heard("completed"):
+                done = job.snapshot(JobState.COMPLETED, result=outcome.result)
+                emitter.emit("completed", done, outcome.result)
+        elif outcome.ending == "released":
+            telemetry.emit("job.released", queue=job.queue, job_id=job.id)
+        else:
+            self._report_failure(job, outcome)
+
+    def _report_failure(self, job: ActiveJob, outcome: Outcome) -> None:
+        again = outcome.ending != "failed"
+        reason = outcome.reason or ""
+        telemetry.emit(
+            "job.retrying" if again else "job.failed",
+            queue=job.queue,
+            job_id=job.id,
+            attempt=job.attempt,
+            reason=reason.partition("\n")[0],
+        )
+        if outcome.ending == "later":
+            return
+        state = JobState.FAILED
+        if again:
+            state = JobState.DELAYED if outcome.delay > 0 else JobState.WAITING
+        snapshot = job.snapshot(state, error=reason)
+        error = JobFailed(
+            job.id, reason, will_retry=again, stack=outcome.stack or ""
+        )
+        error.__cause__ = outcome.error
+        self._emitter.emit("failed", snapshot, error)
+        if again:
+            self._emitter.emit("retrying", snapshot, error)
+
+
+def keep_fields(keep: Retention | None) -> str:
+    """Return a keep rule as fields of an outcome; none leaves it to the queue."""
+    if keep is None:
+        return ""
+    age = "" if keep.age is None else f',"age":{keep.age}'
+    count = "" if keep.count is None else f',"count":{keep.count}'
+    return f',"keep":true{age}{count}'
+
+
+def put_back(job: ActiveJob, outcome: Outcome, ran: float) -> dict[str, object]:
+    """Return the outcome of a job that will run again."""
+    fields: dict[str, object] = {
+        "lease": job.lease_id,
+        "job": job.id,
+        "state": "delayed" if outcome.delay > 0 else "waiting",
+        "priority": job.priority,
+        "stalled": job.stalled + outcome.interrupted,
+        "attempt": job.attempt - 1,
+        "ran": ran,
+    }
+    if outcome.delay > 0:
+        fields["delay"] = outcome.delay
+    if outcome.ending == "retry":
+        fields |= {
+            "attempt": job.attempt,
+            "error": outcome.reason,
+            "stack": outcome.stack,
+            "failure": True,
+        }
+    if outcome.ending == "released":
+        # It goes back to the place it was taken from.
+        fields["seq"] = job.seq
+    return fields

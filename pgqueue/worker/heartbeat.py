@@ -1,0 +1,108 @@
+"""Renews a worker's leases from a thread that handlers cannot block.
+
+The worker may go on until the moment that the database would declare it dead. That
+moment is counted from before the last renewal was sent, on a clock that also runs while
+the machine sleeps.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg
+
+from pgqueue import telemetry
+from pgqueue.config import Settings
+from pgqueue.db.pool import connect_options
+from pgqueue.db.run import run
+from pgqueue.ops.leases import renew
+
+MARGIN: Final = 0.1
+"""Share of the lease, and at least a second of it, by which the worker stops early."""
+
+
+def clock() -> float:
+    """Return seconds that also pass while the machine is suspended."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)
+
+
+class Heartbeat:
+    """The heartbeat of one worker id.
+
+    Args:
+        fenced: called, in the thread, once the database says that the worker is dead.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        worker_id: int,
+        lease: float,
+        fenced: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._worker_id = worker_id
+        self._lease = lease
+        self._fenced = fenced
+        self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name="pgqueue-heartbeat", daemon=True
+        )
+        self._renewed = clock()
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def start(self) -> None:
+        """Begin; the worker was registered just now."""
+        self._renewed = clock()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; last of all, when no lease is left."""
+        self._stop.set()
+
+    def join(self, timeout: float) -> None:
+        """Wait until the thread has ended."""
+        self._thread.join(timeout)
+
+    def time_left(self) -> float:
+        """Return the seconds for which the leases are still certainly valid."""
+        margin = max(self._lease * MARGIN, min(1.0, self._lease / 3))
+        return self._renewed + self._lease - margin - clock()
+
+    def _run(self) -> None:
+        pause = self._lease / 3
+        while not self._stop.wait(pause):
+            began = clock()
+            try:
+                alive = self._renew()
+            except (psycopg.Error, OSError) as error:
+                telemetry.emit("database.lost", during="heartbeat", error=str(error))
+                self._drop()
+                pause = min(1.0, self._lease / 10)
+                continue
+            except Exception as error:  # noqa: BLE001  the heart must go on
+                telemetry.emit("worker.error", during="heartbeat", error=repr(error))
+                continue
+            if not alive:
+                self._fenced()
+                break
+            self._renewed = began
+            pause = self._lease / 3
+        self._drop()
+
+    def _renew(self) -> bool:
+        if self._connection is None:
+            options = connect_options(self._settings)
+            options["connect_timeout"] = max(2, int(self._lease / 3))
+            options["tcp_user_timeout"] = max(1000, int(self._lease * 500))
+            self._connection = psycopg.connect(self._settings.dsn, **options)
+        return run(self._connection, renew(self._worker_id), self._settings.schema)
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

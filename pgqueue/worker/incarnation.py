@@ -1,0 +1,212 @@
+"""One life of a worker under one random id: register, work, and sign off.
+
+A worker whose leases ended begins another life under another id, so nothing that it
+did in this one can reach jobs that others hold by now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import TYPE_CHECKING, Final
+
+from pgqueue import telemetry
+from pgqueue.db.listener import Listener
+from pgqueue.ops import leases
+from pgqueue.worker.active_job import ActiveJob
+from pgqueue.worker.claimer import Claimer
+from pgqueue.worker.executor import AsyncExecutor, ThreadExecutor
+from pgqueue.worker.finisher import Finisher
+from pgqueue.worker.heartbeat import Heartbeat
+from pgqueue.worker.intake import Intake
+from pgqueue.worker.maintenance import Maintenance
+from pgqueue.worker.outcome import Outcome, interrupted
+from pgqueue.worker.reporter import AsyncReporter, ThreadReporter
+from pgqueue.worker.session import Session
+
+if TYPE_CHECKING:
+    from pgqueue.worker.worker import Worker
+
+LAST_WORDS: Final = 5.0
+"""How long the last outcomes may take to be written once a worker stops (seconds)."""
+
+
+class Incarnation:
+    """One life of a worker."""
+
+    def __init__(self, worker: Worker, worker_id: int) -> None:
+        self._worker = worker
+        self._id = worker_id
+        self._emitter = worker.emitter
+        self._loop = asyncio.get_running_loop()
+        self._session = Session(worker.settings)
+        self._finisher = Finisher(
+            worker.emitter, worker.remove_on_complete, worker.remove_on_fail
+        )
+        self._reporter = AsyncReporter(worker.settings, worker_id, worker.emitter)
+        self._executor = self._make_executor()
+        self._fenced = asyncio.Event()
+        self._heartbeat = Heartbeat(
+            worker.settings, worker_id, worker.lease, self._on_fenced
+        )
+
+    async def live(
+        self, stop: asyncio.Event, now: asyncio.Event, *, drain: bool
+    ) -> bool:
+        """Work until *stop*; return whether the leases ended before."""
+        queues = await self._register(stop)
+        if queues is None:
+            await self._session.close()
+            return False
+        listener = Listener(self._worker.settings, self._on_ring, self._on_listening)
+        self._listener: Listener | None = (
+            listener if self._worker.settings.listen else None
+        )
+        self._claimer = self._make_claimer(queues)
+        maintenance = Maintenance(
+            self._worker.settings, self._emitter, queues, self._worker.max_stalled
+        )
+        self._heartbeat.start()
+        claiming = self._loop.create_task(self._claimer.run(), name="claimer")
+        helpers = [self._loop.create_task(maintenance.run(), name="maintenance")]
+        if self._listener is not None:
+            helpers.append(self._loop.create_task(listener.run(), name="listener"))
+        try:
+            await self._until_over(claiming, stop, drain=drain)
+            if not self._fenced.is_set():
+                await self._finish(claiming, now)
+        finally:
+            for task in (claiming, *helpers):
+                task.cancel()
+            await asyncio.gather(claiming, *helpers, return_exceptions=True)
+            await self._end(maintenance)
+        return self._fenced.is_set()
+
+    # Beginning.
+
+    def _make_executor(self) -> AsyncExecutor | ThreadExecutor:
+        worker = self._worker
+        if worker.is_async:
+            return AsyncExecutor(worker.handler, self._settle, self._reporter)
+        return ThreadExecutor(
+            worker.handler,
+            self._settle,
+            ThreadReporter(self._reporter, self._loop),
+            worker.concurrency,
+        )
+
+    def _make_claimer(self, queues: dict[str, int]) -> Claimer:
+        return Claimer(
+            self._session,
+            [Intake(name, queue_id) for name, queue_id in queues.items()],
+            self._executor,
+            self._finisher,
+            self._emitter,
+            self._id,
+            limit=lambda: self._worker.concurrency,
+            listening=lambda: self._listener is not None and self._listener.ready,
+        )
+
+    async def _register(self, stop: asyncio.Event) -> dict[str, int] | None:
+        """Announce this life; None if the worker was stopped before that worked."""
+        worker = self._worker
+        op = leases.register(
+            self._id,
+            lease=worker.lease,
+            pid=os.getpid(),
+            concurrency=worker.concurrency,
+            host=socket.gethostname(),
+            name=worker.name,
+            queues=worker.queues,
+        )
+        stopped = self._loop.create_task(stop.wait())
+        registered = self._loop.create_task(self._session.run(op))
+        await asyncio.wait(
+            (stopped, registered), return_when=asyncio.FIRST_COMPLETED
+        )
+        stopped.cancel()
+        if not registered.done():
+            registered.cancel()
+            await asyncio.gather(registered, return_exceptions=True)
+            return None
+        return registered.result()
+
+    # Working.
+
+    def _settle(self, job: ActiveJob, outcome: Outcome, ran: float) -> None:
+        self._finisher.add(job, outcome, ran)
+        self._claimer.ended()
+
+    def _on_ring(self, queue_id: int) -> None:
+        self._claimer.rung(queue_id)
+
+    def _on_listening(self) -> None:
+        self._claimer.look()
+
+    def _on_fenced(self) -> None:
+        """The heartbeat's thread says that the database has declared us dead."""
+        self._loop.call_soon_threadsafe(self._fenced.set)
+
+    async def _until_over(
+        self, claiming: asyncio.Task[None], stop: asyncio.Event, *, drain: bool
+    ) -> None:
+        """Return when told to stop, when fenced, or when drained if asked for."""
+        stopped = self._loop.create_task(stop.wait())
+        fenced = self._loop.create_task(self._fenced.wait())
+        try:
+            while not (stopped.done() or fenced.done() or claiming.done()):
+                left = self._heartbeat.time_left()
+                if left <= 0:
+                    self._fenced.set()
+                    return
+                await asyncio.wait(
+                    (stopped, fenced, claiming),
+                    timeout=min(left, 0.05) if drain else left,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if drain and self._claimer.drained:
+                    return
+        finally:
+            stopped.cancel()
+            fenced.cancel()
+        if claiming.done():
+            claiming.result()
+
+    # Ending.
+
+    async def _finish(self, claiming: asyncio.Task[None], now: asyncio.Event) -> None:
+        """Let what runs finish for a while, cut the rest off, write all outcomes."""
+        self._emitter.emit("closing")
+        self._claimer.stop()
+        hurry = self._loop.create_task(now.wait())
+        await asyncio.wait(
+            (claiming, hurry),
+            timeout=self._worker.shutdown_timeout,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        hurry.cancel()
+        for job in self._executor.running():
+            self._executor.abandon(job)
+            self._finisher.add(job, interrupted(job, self._worker.max_stalled), 0.0)
+        self._claimer.ended()
+        await asyncio.wait((claiming,), timeout=LAST_WORDS)
+
+    async def _end(self, maintenance: Maintenance) -> None:
+        if self._fenced.is_set():
+            telemetry.emit("worker.fenced", name=self._worker.name)
+            for job in self._executor.running():
+                self._executor.abandon(job)
+                self._finisher.lost(job)
+        self._executor.close()
+        try:
+            async with asyncio.timeout(LAST_WORDS):
+                if not self._fenced.is_set():
+                    await self._session.run(leases.sign_off(self._id))
+                await self._reporter.close()
+                await maintenance.close()
+                await self._session.close()
+        except Exception as error:  # noqa: BLE001  the server may be gone
+            telemetry.emit("database.lost", during="stop", error=str(error).strip())
+        self._heartbeat.stop()
+        await asyncio.to_thread(self._heartbeat.join, 1.0)

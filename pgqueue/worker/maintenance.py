@@ -1,0 +1,76 @@
+"""Looks after the database while a worker lives: recovery, retention.
+
+Every worker does it; rows that another one works on are skipped. Retention therefore
+never depends on another job finishing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from typing import Final
+
+from pgqueue import telemetry
+from pgqueue.config import Settings
+from pgqueue.db import pool
+from pgqueue.db.run import AsyncConnection, arun
+from pgqueue.ops import maintenance as ops
+from pgqueue.worker.emitter import Emitter
+
+INTERVAL: Final = 5.0
+FULL_LOOK: Final = 60.0
+"""How often pruning looks from the head again, past the hint (seconds)."""
+
+
+class Maintenance:
+    """The maintenance of one worker's queues."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        emitter: Emitter,
+        queues: Mapping[str, int],
+        max_stalled: int,
+        interval: float = INTERVAL,
+    ) -> None:
+        self._settings = settings
+        self._emitter = emitter
+        self._queues = queues
+        self._max_stalled = max_stalled
+        self._interval = interval
+        self._low: dict[int, float] = {}
+        self._looked = 0.0
+
+    async def run(self) -> None:
+        """Go round until cancelled; a failure is reported and the round repeated."""
+        while True:
+            # Jitter, so that a fleet that started together does not sweep together.
+            await asyncio.sleep(self._interval * random.uniform(0.8, 1.0))  # noqa: S311
+            try:
+                async with pool.aconnection(self._settings, self) as connection:
+                    await self.once(connection)
+            except Exception as error:  # noqa: BLE001  the next round tries again
+                self._emitter.error(error, "maintenance")
+
+    async def once(self, connection: AsyncConnection) -> None:
+        """Recover and prune, once."""
+        schema = self._settings.schema
+        for job in await arun(connection, ops.recover(self._max_stalled), schema):
+            telemetry.emit("job.stalled", queue=job.queue, job_id=job.job_id)
+            self._emitter.emit("stalled", job.job_id)
+        now = asyncio.get_running_loop().time()
+        if now - self._looked > FULL_LOOK:
+            self._low.clear()
+            self._looked = now
+        for name, queue_id in self._queues.items():
+            low = self._low.get(queue_id, 0.0)
+            pruned, low = await arun(connection, ops.prune(queue_id, low), schema)
+            self._low[queue_id] = low
+            pruned += await arun(connection, ops.trim(queue_id), schema)
+            if pruned:
+                telemetry.emit("jobs.pruned", queue=name, count=pruned)
+
+    async def close(self) -> None:
+        """Give the pool up."""
+        await pool.async_pools.leave(self._settings, self)

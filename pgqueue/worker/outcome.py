@@ -1,0 +1,113 @@
+"""What becomes of a job whose handler has returned or raised; pure."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from pgqueue import payload
+from pgqueue.backoff import delay_before_retry
+from pgqueue.errors import PayloadError, RetryLater, Unrecoverable
+from pgqueue.types import JsonValue
+from pgqueue.worker.active_job import ActiveJob
+
+MAX_REASON: Final = 8 * 1024
+MAX_STACK: Final = 32 * 1024
+
+Ending: TypeAlias = Literal["completed", "failed", "retry", "later", "released"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one run ended.
+
+    Attributes:
+        ending: completed; failed for good; retry: failed, runs again; later: the
+            handler asked for another run; released: it did not run.
+        result: what the handler returned, and the same as JSON.
+        reason: why it failed, bounded and storable.
+        delay: seconds until the next run.
+        interrupted: the run was cut off, which counts as a stall.
+    """
+
+    ending: Ending
+    result: JsonValue = None
+    encoded: str = "null"
+    reason: str | None = None
+    stack: str | None = None
+    delay: float = 0.0
+    error: BaseException | None = None
+    interrupted: bool = False
+
+
+COMPLETED: Final = Outcome("completed")
+RELEASED: Final = Outcome("released")
+
+
+class TimedOut(Exception):
+    """A run took longer than the job's timeout."""
+
+
+class BadResult(Exception):
+    """A handler returned what cannot be stored; running it again would not help."""
+
+
+def completed(job: ActiveJob, result: JsonValue) -> Outcome:
+    """Return the outcome of a handler that returned; a bad value fails the job."""
+    if result is None:
+        return COMPLETED
+    try:
+        return Outcome(
+            "completed", result, payload.encode(result, f"result of job {job.id}")
+        )
+    except PayloadError as error:
+        return failed(job, BadResult(str(error)))
+
+
+def failed(job: ActiveJob, error: BaseException) -> Outcome:
+    """Return the outcome of a handler that raised."""
+    if isinstance(error, RetryLater):
+        return Outcome("later", reason=describe(error), delay=error.delay, error=error)
+    reason, stack = describe(error), format_stack(error)
+    final = isinstance(error, (Unrecoverable, BadResult))
+    if final or job.attempt >= job.attempts:
+        return Outcome("failed", reason=reason, stack=stack, error=error)
+    delay = delay_before_retry(job.options.backoff, job.attempt)
+    return Outcome("retry", reason=reason, stack=stack, delay=delay, error=error)
+
+
+def interrupted(job: ActiveJob, max_stalled: int) -> Outcome:
+    """Return the outcome of a run that was cut off because the worker stops.
+
+    As after a crash the attempt is not used up, and the stall is counted.
+    """
+    if job.stalled >= max_stalled:
+        return Outcome("failed", reason=STALLED, interrupted=True)
+    return Outcome("released", interrupted=True)
+
+
+STALLED: Final = "stalled more often than max_stalled allows"
+
+
+def describe(error: BaseException) -> str:
+    """Return the text of an exception, whatever its `__str__` does."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  it is the handler's code that runs here
+        text = "(its text cannot be had: __str__ raised)"
+    text = text or type(error).__name__
+    return payload.clean_text(text, MAX_REASON)
+
+
+def format_stack(error: BaseException) -> str:
+    """Return the traceback, bounded; without locals, so without secrets in them."""
+    try:
+        lines = traceback.format_exception(error, limit=-50)
+    except Exception:  # noqa: BLE001  formatting calls the exception's own code
+        lines = [f"{type(error).__name__} (its traceback cannot be had)"]
+    text = "".join(lines)
+    if len(text) > MAX_STACK:
+        # The end says where it happened.
+        text = "…" + text[-MAX_STACK + 1 :]
+    return payload.clean_text(text, MAX_STACK)

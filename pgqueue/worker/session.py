@@ -1,0 +1,129 @@
+"""The connection that a worker claims and finishes on; reconnects by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, TypeVar
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from pgqueue import sql, telemetry
+from pgqueue.config import Settings
+from pgqueue.db.pool import connect
+from pgqueue.db.run import AsyncConnection
+from pgqueue.db.translate import describe, is_connection_loss, translate
+from pgqueue.ops.core import Op, Row, Statement
+
+T = TypeVar("T")
+
+FIRST_PAUSE: Final = 0.1
+LONGEST_PAUSE: Final = 10.0
+ANSWER: Final = 30.0
+"""A round trip that takes longer than this is taken for a dead connection."""
+
+
+class SessionLost(Exception):
+    """The connection broke during a round trip: what was sent may have happened."""
+
+
+class Session:
+    """One connection, and round trips of several statements on it.
+
+    The statements of a round trip are one transaction: a claim comes with the outcomes
+    before it, or neither happens.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._connection: AsyncConnection | None = None
+        self.generation = 0
+
+    async def exchange(self, statements: Sequence[Statement]) -> list[list[Row]]:
+        """Send statements in one round trip and return the rows of each.
+
+        Raises:
+            SessionLost: the connection broke; whether it happened is not known.
+            SchemaError: the schema is gone.
+            psycopg.Error: the server refused a statement; nothing happened.
+        """
+        connection = await self._connected()
+        try:
+            async with asyncio.timeout(ANSWER):
+                return await self._pipeline(connection, statements)
+        except (psycopg.Error, OSError, TimeoutError) as error:
+            lost = isinstance(error, TimeoutError) or is_connection_loss(error)
+            if lost or connection.closed:
+                self._drop()
+                raise SessionLost(str(error).strip()) from error
+            if isinstance(error, psycopg.Error) and (
+                better := translate(error, describe(self._settings.dsn))
+            ):
+                raise better from error
+            raise
+
+    async def run(self, op: Op[T]) -> T:
+        """Run an operation, a round trip a statement; again if the connection breaks."""
+        rows: list[Row] | None = None
+        while True:
+            try:
+                statement = next(op) if rows is None else op.send(rows)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            [rows] = await self._again([statement])
+
+    async def _again(self, statements: Sequence[Statement]) -> list[list[Row]]:
+        while True:
+            with suppress(SessionLost):
+                return await self.exchange(statements)
+
+    async def _pipeline(
+        self, connection: AsyncConnection, statements: Sequence[Statement]
+    ) -> list[list[Row]]:
+        schema = self._settings.schema
+        cursors = []
+        async with connection.pipeline():
+            for statement in statements:
+                cursor = connection.cursor(row_factory=tuple_row)
+                text = sql.load(statement.name, schema)
+                await cursor.execute(text, statement.params, prepare=True)
+                cursors.append(cursor)
+        return [
+            await cursor.fetchall() if cursor.description else [] for cursor in cursors
+        ]
+
+    async def _connected(self) -> AsyncConnection:
+        """Return the connection; while the server is away, try again for ever."""
+        if self._connection is not None:
+            return self._connection
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                self._connection = await connect(self._settings)
+            except (psycopg.Error, OSError) as error:
+                reason = str(error).strip().splitlines() or [repr(error)]
+                telemetry.emit("database.lost", error=reason[-1], again_within=pause)
+                # Full jitter: a fleet does not come back at the same instant.
+                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311
+                pause = min(LONGEST_PAUSE, pause * 2)
+            else:
+                if self.generation:
+                    telemetry.emit("database.restored")
+                self.generation += 1
+                return self._connection
+
+    def _drop(self) -> None:
+        """Let go of a connection that is of no more use, without waiting for it."""
+        if self._connection is not None:
+            self._connection.pgconn.finish()
+            self._connection = None
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await connection.close()

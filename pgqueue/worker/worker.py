@@ -1,0 +1,212 @@
+"""`Worker`: runs the jobs of one or several queues with your handler."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar, overload
+
+from pgqueue import options, telemetry
+from pgqueue.config import Settings
+from pgqueue.errors import ConfigError
+from pgqueue.types import Duration, Keep
+from pgqueue.worker.emitter import Emitter, Listener
+from pgqueue.worker.executor import Handler
+from pgqueue.worker.incarnation import Incarnation
+
+L = TypeVar("L", bound=Listener)
+
+DEFAULT_CONCURRENCY: Final = 10
+DEFAULT_LEASE: Final = 30.0
+DEFAULT_SHUTDOWN: Final = 30.0
+SHORTEST_LEASE: Final = 1.0
+
+
+class Worker:
+    """Claims jobs and runs them, until it is stopped.
+
+    Args:
+        queues: the name of a queue, or several names.
+        handler: `async def handler(job)` runs on the loop; `def handler(job)` runs in
+            a thread. What it returns is the job's result; what it raises fails the
+            run. `Unrecoverable` and `RetryLater` say what becomes of the job.
+        concurrency: how many jobs run at once.
+        lease: how long a job stays this worker's without a heartbeat; a dead worker
+            is noticed within this and five seconds.
+        max_stalled: how often a job may lose its worker before it fails.
+        shutdown_timeout: how long a stop waits for what runs.
+        remove_on_complete: retention for jobs that do not say; see `KeepJobs`.
+        remove_on_fail: the same for jobs that fail for good.
+        name: shown with its jobs; host and pid by default.
+        dsn: as for `Queue`.
+
+    Raises:
+        ConfigError: an argument is out of its range. No I/O happens here.
+    """
+
+    def __init__(
+        self,
+        queues: str | Sequence[str],
+        handler: Handler,
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        lease: Duration = DEFAULT_LEASE,
+        max_stalled: int = 1,
+        shutdown_timeout: Duration = DEFAULT_SHUTDOWN,
+        remove_on_complete: Keep | None = None,
+        remove_on_fail: Keep | None = None,
+        name: str | None = None,
+        dsn: str | None = None,
+    ) -> None:
+        names = [queues] if isinstance(queues, str) else list(queues)
+        if not names:
+            raise ConfigError.bad("queues", queues, "at least one name")
+        self.queues = tuple(
+            dict.fromkeys(options.check_name(one, "queue name") for one in names)
+        )
+        if not callable(handler):
+            raise ConfigError.bad("handler", handler, "a function of one argument")
+        self.handler = handler
+        self.concurrency = options.check_int("concurrency", concurrency, 1, 10_000)
+        self.lease = options.check_duration("lease", lease, positive=True)
+        if self.lease < SHORTEST_LEASE:
+            raise ConfigError.bad("lease", lease, "one second or more")
+        self.max_stalled = options.check_int("max_stalled", max_stalled, 0, 2**31 - 1)
+        self.shutdown_timeout = options.check_duration(
+            "shutdown_timeout", shutdown_timeout
+        )
+        for option, keep in (
+            ("remove_on_complete", remove_on_complete),
+            ("remove_on_fail", remove_on_fail),
+        ):
+            if keep is not None:
+                options.check_keep(option, keep)
+        self.remove_on_complete = remove_on_complete
+        self.remove_on_fail = remove_on_fail
+        self.name = name or f"{socket.gethostname()}:{os.getpid()}"
+        self.settings = Settings.load(dsn)
+        self.emitter = Emitter()
+        self._pid = os.getpid()
+        self._task: asyncio.Task[None] | None = None
+        self._stop: asyncio.Event | None = None
+        self._now: asyncio.Event | None = None
+        self._incarnation: Incarnation | None = None
+
+    @overload
+    def on(self, event: str) -> Callable[[L], L]: ...
+    @overload
+    def on(self, event: str, listener: L) -> L: ...
+    def on(self, event: str, listener: L | None = None) -> L | Callable[[L], L]:
+        """Call a listener, sync or async, on every *event*; usable as a decorator.
+
+        Events and their arguments: `active(job)`, `completed(job, result)`,
+        `failed(job, error)` for every failed run (`error.will_retry` tells),
+        `retrying(job, error)`, `progress(job, value)`, `stalled(job_id)`,
+        `drained()`, `lease_lost(job_id)`, `error(exc)`, `closing()`, `closed()`.
+
+        Raises:
+            ConfigError: there is no such event.
+        """
+        if listener is not None:
+            self.emitter.on(event, listener)
+            return listener
+
+        def register(function: L) -> L:
+            self.emitter.on(event, function)
+            return function
+
+        return register
+
+    def off(self, event: str, listener: Listener) -> None:
+        """Stop calling a listener."""
+        self.emitter.off(event, listener)
+
+    def run(self, *, drain: bool = False) -> None:
+        """Work until SIGTERM or SIGINT, and block until then.
+
+        The first signal stops gracefully: what runs may finish within
+        `shutdown_timeout`, what has not started is given back. A second one stops now.
+
+        Args:
+            drain: stop by itself once no job is waiting.
+        """
+        with asyncio.Runner() as runner:
+            runner.run(self._run_with_signals(drain=drain))
+
+    async def serve(self, *, drain: bool = False) -> None:
+        """Work until `stop` is called, on the running loop, without touching signals."""
+        if self._task is not None:
+            raise ConfigError("this worker is running already")
+        if self._pid != os.getpid():
+            raise ConfigError("this worker was made before a fork; make it in the child")
+        self._task = asyncio.current_task()
+        self._stop, self._now = asyncio.Event(), asyncio.Event()
+        try:
+            await self._serve(self._stop, self._now, drain=drain)
+        finally:
+            self._task = None
+
+    def stop(self, *, now: bool = False) -> None:
+        """Begin to stop; `serve` and `run` return when it is done.
+
+        Call it on the worker's loop.
+
+        Args:
+            now: do not wait for what runs: it is cut off and given back.
+        """
+        if self._stop is not None and not self._stop.is_set():
+            telemetry.emit("worker.stopping", name=self.name)
+            self._stop.set()
+        if now and self._now is not None:
+            self._now.set()
+
+    async def __aenter__(self) -> Worker:
+        self._background = asyncio.ensure_future(self.serve())
+        await asyncio.sleep(0)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.stop()
+        await self._background
+
+    async def _run_with_signals(self, *, drain: bool) -> None:
+        loop = asyncio.get_running_loop()
+
+        def on_signal() -> None:
+            again = self._stop is not None and self._stop.is_set()
+            self.stop(now=again)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        try:
+            await self.serve(drain=drain)
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    async def _serve(
+        self, stop: asyncio.Event, now: asyncio.Event, *, drain: bool
+    ) -> None:
+        """Live one life after the other: a fenced one is followed by a fresh start."""
+        telemetry.emit("worker.started", name=self.name, queues=",".join(self.queues))
+        while not stop.is_set():
+            self._incarnation = Incarnation(self, secrets.randbits(62) + 1)
+            fenced = await self._incarnation.live(stop, now, drain=drain)
+            if not fenced:
+                break
+        self.emitter.emit("closed")
+        await self.emitter.settle()
+        telemetry.emit("worker.stopped", name=self.name)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the handler is `async def`."""
+        call: Any = self.handler
+        return inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(
+            getattr(call, "__call__", None)  # noqa: B004
+        )
