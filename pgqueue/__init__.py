@@ -1,5 +1,6 @@
 """pgqueue: a job queue on the PostgreSQL that an application already has."""
 
+from pgqueue.async_queue import AsyncQueue
 from pgqueue.errors import (
     ConfigError,
     DatabaseUnavailable,
@@ -17,10 +18,8 @@ from pgqueue.errors import (
     Unrecoverable,
     UnsupportedConnection,
 )
-from pgqueue.async_queue import AsyncQueue
 from pgqueue.queue import Queue
 from pgqueue.types import Backoff, Counts, Job, JobState, KeepJobs, NewJob, Page
-
 from pgqueue.worker import ActiveJob, Worker
 
 __all__ = [

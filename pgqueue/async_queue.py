@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from pgqueue import options, payload
 from pgqueue.config import Settings
@@ -13,7 +11,6 @@ from pgqueue.db.borrow import aborrow
 from pgqueue.db.run import arun
 from pgqueue.ops import jobs as job_ops
 from pgqueue.ops import queues as queue_ops
-from pgqueue.ops.core import Atomic, Op
 from pgqueue.queue import check_clean, check_id, check_range, check_states, checked
 from pgqueue.types import (
     Backoff,
@@ -26,6 +23,12 @@ from pgqueue.types import (
     NewJob,
     Page,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from pgqueue.ops.core import Atomic, Op
 
 T = TypeVar("T")
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from pgqueue.types import Backoff
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pgqueue.types import Backoff
 
 LONGEST = 10 * 365 * 86400.0
 """No computed delay exceeds ten years, whatever the exponent."""

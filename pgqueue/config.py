@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pgqueue.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SCHEMA_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,47}")
 SQLALCHEMY_URL: Final = re.compile(r"^(postgres(?:ql)?)\+\w+://")

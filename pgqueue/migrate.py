@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +15,8 @@ from pgqueue.db.pool import bad_dsn, unreachable
 from pgqueue.errors import SchemaError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from alembic.config import Config
     from sqlalchemy import Engine
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final, cast
 
 from pgqueue import payload
-from pgqueue.errors import ConfigError
+from pgqueue.errors import ConfigError, PayloadError
 from pgqueue.types import Backoff, Duration, JsonValue, Keep, KeepJobs, NewJob, seconds
 
 MAX_NAME: Final = 255
@@ -183,7 +183,7 @@ def parse_options(text: str | None) -> Options:
         return NONE
     try:
         stored = payload.decode(text)
-    except payload.PayloadError:
+    except PayloadError:
         return NONE
     if not isinstance(stored, dict):
         return NONE

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pgqueue.errors import PayloadError, short
-from pgqueue.types import JsonValue
+
+if TYPE_CHECKING:
+    from pgqueue.types import JsonValue
 
 MAX_BYTES: Final = 1024 * 1024
 """Default limit of one job's data and of one result: 1 MiB of JSON in UTF-8."""

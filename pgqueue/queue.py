@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from pgqueue import options, payload
 from pgqueue.config import Settings
@@ -14,7 +13,6 @@ from pgqueue.db.run import run
 from pgqueue.errors import ConfigError
 from pgqueue.ops import jobs as job_ops
 from pgqueue.ops import queues as queue_ops
-from pgqueue.ops.core import Atomic, Op
 from pgqueue.types import (
     Backoff,
     CleanState,
@@ -26,6 +24,11 @@ from pgqueue.types import (
     NewJob,
     Page,
 )
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pgqueue.ops.core import Atomic, Op
 
 T = TypeVar("T")
 

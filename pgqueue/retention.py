@@ -12,7 +12,7 @@ class Retention(NamedTuple):
 
     remove: bool
     age: float | None
-    count: int | None
+    newest: int | None
 
 
 def resolve(job: Keep | None, worker: Keep | None) -> Retention | None:

@@ -6,7 +6,7 @@ Built on first use, so that importing pgqueue does not load SQLAlchemy.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
@@ -22,7 +22,7 @@ def metadata(schema: str = "pgqueue") -> MetaData:
     instant = sa.DateTime(timezone=True)
     binary = sa.Text(collation="C")
 
-    def needed(name: str, kind: sa.types.TypeEngine[object]) -> sa.Column[object]:
+    def needed(name: str, kind: sa.types.TypeEngine[Any]) -> sa.Column[Any]:
         return sa.Column(name, kind, nullable=False)
 
     sa.Sequence("job_seq", metadata=tables, schema=schema)

@@ -73,7 +73,11 @@ class Backoff:
 
     @classmethod
     def exponential(
-        cls, delay: Duration, *, max: Duration | None = None, jitter: float = 0.0
+        cls,
+        delay: Duration,
+        *,
+        max: Duration | None = None,  # noqa: A002  the word of the field
+        jitter: float = 0.0,
     ) -> Backoff:
         """Double the wait with every retry, from *delay* up to *max*."""
         limit = None if max is None else seconds(max)

@@ -5,12 +5,14 @@ What is borrowed is the caller's: nothing here begins, commits, rolls back or cl
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from pgqueue.db.run import AsyncConnection, SyncConnection
 from pgqueue.errors import UnsupportedConnection
+
+if TYPE_CHECKING:
+    from pgqueue.db.run import AsyncConnection, SyncConnection
 
 SYNC: Final = "a psycopg Connection or Cursor"
 ASYNC: Final = "a psycopg AsyncConnection or AsyncCursor"

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 from psycopg import sql as pgsql
 
 from pgqueue import telemetry
-from pgqueue.config import Settings
 from pgqueue.db.pool import connect
-from pgqueue.db.run import AsyncConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pgqueue.config import Settings
+    from pgqueue.db.run import AsyncConnection
 
 PROBE: Final = 15.0
 ANSWER: Final = 5.0

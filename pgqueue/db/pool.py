@@ -10,19 +10,22 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
-from pgqueue.config import Settings
-from pgqueue.db.run import AsyncConnection, SyncConnection
 from pgqueue.db.translate import describe
 from pgqueue.errors import ConfigError, DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from pgqueue.config import Settings
+    from pgqueue.db.run import AsyncConnection, SyncConnection
 
 MAX_SIZE: Final = 10
 CHECKOUT: Final = 30.0
@@ -141,9 +144,9 @@ def bad_dsn(error: psycopg.Error) -> ConfigError:
 
 def unreachable(settings: Settings, error: psycopg.Error) -> DatabaseUnavailable:
     """Return the error for a server that does not answer, with libpq's reason."""
-    reason = str(error).strip().splitlines() or [repr(error)]
+    reason = " ".join(str(error).split()) or repr(error)
     return DatabaseUnavailable(
-        f"cannot connect to {describe(settings.dsn)}: {reason[-1].strip()}; check "
+        f"cannot connect to {describe(settings.dsn)}: {reason}; check "
         "PGQUEUE_DSN (or DATABASE_URL, PGHOST …) and that the server runs"
     )
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pgqueue import options, payload
 from pgqueue.errors import ConfigError, JobNotFound, JobStateError
 from pgqueue.ops.core import Op, Row, Statement, atomic
 from pgqueue.types import Job, JobState, NewJob, Page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
 BULK_ROWS: Final = 2000
 BULK_BYTES: Final = 4 * 1024 * 1024

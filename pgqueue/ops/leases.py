@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pgqueue.errors import LeaseLost
 from pgqueue.ops.core import Op, Statement
 from pgqueue.ops.queues import queue_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def register(

@@ -6,13 +6,15 @@ that ten million jobs never hold one open and a killed call leaves a consistent 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pgqueue.errors import QueueNotEmpty
 from pgqueue.ops.core import Op, Statement
 from pgqueue.ops.jobs import FOREVER, removal
 from pgqueue.types import Counts, QueueInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 BATCH: Final = 1000
 

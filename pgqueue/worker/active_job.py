@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator
-from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from pgqueue import options, payload
 from pgqueue.types import Job, JobState, JsonValue
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Generator
+    from datetime import datetime
+
     from pgqueue.ops.core import Row
 
 

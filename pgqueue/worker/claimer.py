@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import psycopg
 
@@ -20,11 +19,15 @@ from pgqueue.errors import PgQueueError
 from pgqueue.ops.core import Row, Statement
 from pgqueue.worker.active_job import ActiveJob
 from pgqueue.worker.doze import Doze
-from pgqueue.worker.emitter import Emitter
-from pgqueue.worker.finisher import Ended, Finisher
-from pgqueue.worker.intake import Intake
 from pgqueue.worker.outcome import RELEASED
 from pgqueue.worker.session import Session, SessionLost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pgqueue.worker.emitter import Emitter
+    from pgqueue.worker.finisher import Ended, Finisher
+    from pgqueue.worker.intake import Intake
 
 PLAN: Final = Statement("plan_by_index", {})
 
@@ -59,6 +62,7 @@ class Claimer:
 
     def __init__(
         self,
+        *,
         session: Session,
         intakes: list[Intake],
         executor: Executor,
@@ -309,5 +313,3 @@ class Claimer:
                 self._finisher.lost(ended.job)
             else:
                 self._finisher.settle([ended], answers[1])
-
-

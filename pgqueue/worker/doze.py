@@ -10,12 +10,14 @@ polls. From then on it trusts the bell.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from enum import Enum, auto
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pgqueue import telemetry
 from pgqueue.ops.core import Row, Statement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FIRST_POLL: Final = 0.01
 LONGEST_POLL: Final = 0.5

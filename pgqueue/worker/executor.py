@@ -75,14 +75,16 @@ class AsyncExecutor:
         if self._running.pop(job, None) is not None:
             self._settle(job, outcome, time.perf_counter() - began)
 
-    async def _within(self, job: ActiveJob, timeout: float) -> Any:
-        limit = asyncio.timeout(timeout)
+    async def _within(self, job: ActiveJob, seconds: float) -> Any:
+        limit = asyncio.timeout(seconds)
         try:
             async with limit:
                 return await self._handler(job)
         except TimeoutError as error:
             if limit.expired():
-                raise TimedOut(f"took longer than its timeout of {timeout:g} s") from error
+                raise TimedOut(
+                    f"took longer than its timeout of {seconds:g} s"
+                ) from error
             raise
 
 
@@ -120,7 +122,9 @@ class ThreadExecutor:
         job.reporter = self._reporter
         timeout = job.options.timeout
         self._running[job] = (
-            None if timeout is None else self._loop.call_later(timeout, self._expire, job)
+            None
+            if timeout is None
+            else self._loop.call_later(timeout, self._expire, job)
         )
         if self._threads < min(len(self._running), self._wanted):
             self._grow()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pgqueue import telemetry
 from pgqueue.errors import JobFailed, LeaseLost
 from pgqueue.ops.core import Row, Statement
 from pgqueue.retention import Retention, resolve
 from pgqueue.types import JobState, Keep
-from pgqueue.worker.active_job import ActiveJob
-from pgqueue.worker.emitter import Emitter
-from pgqueue.worker.outcome import Outcome
+
+if TYPE_CHECKING:
+    from pgqueue.worker.active_job import ActiveJob
+    from pgqueue.worker.emitter import Emitter
+    from pgqueue.worker.outcome import Outcome
 
 MAX_BATCH = 1000
 
@@ -101,9 +103,7 @@ class Finisher:
             )
             if keep is not None and keep.remove:
                 traces = ',"traces":true' if job.traces else ""
-                return (
-                    f'{{"lease":{job.lease_id},"job":{job.id},"state":"removed"{traces}}}'
-                )
+                return f'{{"lease":{job.lease_id},"job":{job.id},"state":"removed"{traces}}}'
             if completed:
                 return (
                     f'{{"lease":{job.lease_id},"job":{job.id},"state":"completed",'
@@ -157,9 +157,7 @@ class Finisher:
         if again:
             state = JobState.DELAYED if outcome.delay > 0 else JobState.WAITING
         snapshot = job.snapshot(state, error=reason)
-        error = JobFailed(
-            job.id, reason, will_retry=again, stack=outcome.stack or ""
-        )
+        error = JobFailed(job.id, reason, will_retry=again, stack=outcome.stack or "")
         error.__cause__ = outcome.error
         self._emitter.emit("failed", snapshot, error)
         if again:
@@ -171,7 +169,7 @@ def keep_fields(keep: Retention | None) -> str:
     if keep is None:
         return ""
     age = "" if keep.age is None else f',"age":{keep.age}'
-    count = "" if keep.count is None else f',"count":{keep.count}'
+    count = "" if keep.newest is None else f',"count":{keep.newest}'
     return f',"keep":true{age}{count}'
 
 

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
 from pgqueue import telemetry
-from pgqueue.config import Settings
 from pgqueue.db.pool import connect_options
 from pgqueue.db.run import run
 from pgqueue.ops.leases import renew
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pgqueue.config import Settings
 
 MARGIN: Final = 0.1
 """Share of the lease, and at least a second of it, by which the worker stops early."""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from pgqueue import telemetry
 from pgqueue.db.listener import Listener
 from pgqueue.ops import leases
-from pgqueue.worker.active_job import ActiveJob
 from pgqueue.worker.claimer import Claimer
 from pgqueue.worker.executor import AsyncExecutor, ThreadExecutor
 from pgqueue.worker.finisher import Finisher
@@ -26,6 +25,7 @@ from pgqueue.worker.reporter import AsyncReporter, ThreadReporter
 from pgqueue.worker.session import Session
 
 if TYPE_CHECKING:
+    from pgqueue.worker.active_job import ActiveJob
     from pgqueue.worker.worker import Worker
 
 LAST_WORDS: Final = 5.0
@@ -98,12 +98,12 @@ class Incarnation:
 
     def _make_claimer(self, queues: dict[str, int]) -> Claimer:
         return Claimer(
-            self._session,
-            [Intake(name, queue_id) for name, queue_id in queues.items()],
-            self._executor,
-            self._finisher,
-            self._emitter,
-            self._id,
+            session=self._session,
+            intakes=[Intake(name, queue_id) for name, queue_id in queues.items()],
+            executor=self._executor,
+            finisher=self._finisher,
+            emitter=self._emitter,
+            worker_id=self._id,
             limit=lambda: self._worker.concurrency,
             listening=lambda: self._listener is not None and self._listener.ready,
         )
@@ -122,9 +122,7 @@ class Incarnation:
         )
         stopped = self._loop.create_task(stop.wait())
         registered = self._loop.create_task(self._session.run(op))
-        await asyncio.wait(
-            (stopped, registered), return_when=asyncio.FIRST_COMPLETED
-        )
+        await asyncio.wait((stopped, registered), return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         if not registered.done():
             registered.cancel()

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pgqueue import telemetry
-from pgqueue.config import Settings
 from pgqueue.db import pool
 from pgqueue.db.run import AsyncConnection, arun
 from pgqueue.ops import maintenance as ops
-from pgqueue.worker.emitter import Emitter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pgqueue.config import Settings
+    from pgqueue.worker.emitter import Emitter
 
 INTERVAL: Final = 5.0
 FULL_LOOK: Final = 60.0

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from pgqueue import payload
 from pgqueue.backoff import delay_before_retry
 from pgqueue.errors import PayloadError, RetryLater, Unrecoverable
-from pgqueue.types import JsonValue
-from pgqueue.worker.active_job import ActiveJob
+
+if TYPE_CHECKING:
+    from pgqueue.types import JsonValue
+    from pgqueue.worker.active_job import ActiveJob
 
 MAX_REASON: Final = 8 * 1024
 MAX_STACK: Final = 32 * 1024

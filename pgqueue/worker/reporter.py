@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from typing import TYPE_CHECKING
 
-from pgqueue.config import Settings
 from pgqueue.db import pool
 from pgqueue.db.run import arun
 from pgqueue.ops.leases import save_progress
 from pgqueue.worker.active_job import ActiveJob, Done
-from pgqueue.worker.emitter import Emitter
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from pgqueue.config import Settings
+    from pgqueue.worker.emitter import Emitter
 
 
 class AsyncReporter:
@@ -23,9 +27,7 @@ class AsyncReporter:
 
     async def progress(self, job: ActiveJob, value: str) -> None:
         """Store progress, guarded by the lease."""
-        op = save_progress(
-            self._worker_id, job.queue_id, job.lease_id, job.id, value
-        )
+        op = save_progress(self._worker_id, job.queue_id, job.lease_id, job.id, value)
         async with pool.aconnection(self._settings, self) as connection:
             await arun(connection, op, self._settings.schema)
         if self._emitter.heard("progress"):

@@ -11,9 +11,11 @@ runs as often as its own cost allows.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TRAIL: Final = 0.3
 """Seconds by which the bound stays behind what was claimed."""
@@ -109,10 +111,7 @@ class Seek:
 
     def claimed(self, places: Sequence[tuple[int, int]], now: float) -> None:
         """Note the (priority, position) of jobs that a claim took, in claim order."""
-        highest: dict[int, int] = {}
-        for priority, seq in places:
-            if seq > 0:
-                highest[priority] = seq
+        highest = {priority: seq for priority, seq in places if seq > 0}
         for priority, seq in highest.items():
             lane = self.lanes.get(priority)
             if lane is None:
@@ -123,16 +122,11 @@ class Seek:
         for lane in self.lanes.values():
             lane.follow(now)
 
-    def swept(
-        self, places: Sequence[tuple[int, int]], now: float, cost: float
-    ) -> None:
+    def swept(self, places: Sequence[tuple[int, int]], now: float, cost: float) -> None:
         """Note what a look from the head found, and what it cost in seconds."""
         self.swept_at = now
         self.cost = cost
-        lowest: dict[int, int] = {}
-        for priority, seq in reversed(places):
-            if seq > 0:
-                lowest[priority] = seq
+        lowest = {priority: seq for priority, seq in reversed(places) if seq > 0}
         for priority, seq in lowest.items():
             if priority in self.lanes:
                 self.lanes[priority].found(seq)

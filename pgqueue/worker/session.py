@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import psycopg
 from psycopg.rows import tuple_row
 
 from pgqueue import sql, telemetry
-from pgqueue.config import Settings
 from pgqueue.db.pool import connect
-from pgqueue.db.run import AsyncConnection
 from pgqueue.db.translate import describe, is_connection_loss, translate
-from pgqueue.ops.core import Op, Row, Statement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pgqueue.config import Settings
+    from pgqueue.db.run import AsyncConnection
+    from pgqueue.ops.core import Op, Row, Statement
 
 T = TypeVar("T")
 

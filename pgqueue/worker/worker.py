@@ -8,16 +8,19 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from pgqueue import options, telemetry
 from pgqueue.config import Settings
 from pgqueue.errors import ConfigError
-from pgqueue.types import Duration, Keep
 from pgqueue.worker.emitter import Emitter, Listener
-from pgqueue.worker.executor import Handler
 from pgqueue.worker.incarnation import Incarnation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pgqueue.types import Duration, Keep
+    from pgqueue.worker.executor import Handler
 
 L = TypeVar("L", bound=Listener)
 
@@ -143,7 +146,9 @@ class Worker:
         if self._task is not None:
             raise ConfigError("this worker is running already")
         if self._pid != os.getpid():
-            raise ConfigError("this worker was made before a fork; make it in the child")
+            raise ConfigError(
+                "this worker was made before a fork; make it in the child"
+            )
         self._task = asyncio.current_task()
         self._stop, self._now = asyncio.Event(), asyncio.Event()
         try:
