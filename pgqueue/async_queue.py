@@ -71,7 +71,7 @@ class AsyncQueue:
         lifo: bool = False,
         attempts: int = 1,
         backoff: Backoff | Duration | None = None,
-        timeout: Duration | None = None,
+        timeout: Duration | None = None,  # noqa: ASYNC109  of the job, not the call
         key: str | None = None,
         remove_on_complete: Keep | None = None,
         remove_on_fail: Keep | None = None,

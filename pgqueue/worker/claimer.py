@@ -23,7 +23,7 @@ from pgqueue.worker.outcome import RELEASED
 from pgqueue.worker.session import Session, SessionLost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pgqueue.worker.emitter import Emitter
     from pgqueue.worker.finisher import Ended, Finisher
@@ -41,6 +41,7 @@ class Executor(Protocol):
 
     def __len__(self) -> int: ...
     def start(self, job: ActiveJob) -> None: ...
+    def running(self) -> Iterable[ActiveJob]: ...
 
 
 class Visit(NamedTuple):
@@ -90,6 +91,7 @@ class Claimer:
         self._ended_at = self._loop.time()
         self._took = 0.001
         self._turn = 0
+        self._adopting = False
         self._drained = False
 
     # From outside: things that happen.
@@ -132,16 +134,19 @@ class Claimer:
             if self._stopping:
                 self._release_buffered()
             want = self._want()
-            if not len(self._finisher) and (want <= 0 or await self._rest()):
-                if want <= 0:
-                    await self._wake.wait()
-                    self._wake.clear()
+            pressing = len(self._finisher) or self._adopting
+            if not pressing and want <= 0:
+                await self._wake.wait()
+                self._wake.clear()
+                continue
+            if not pressing and await self._rest():
                 continue
             self._wake.clear()
             await self._round(self._want())
 
     def _nothing_left(self) -> bool:
-        return not (self._buffer or len(self._executor) or len(self._finisher))
+        under_way = self._buffer or len(self._executor) or len(self._finisher)
+        return not (under_way or self._adopting)
 
     def _want(self) -> int:
         """Return how many jobs to claim: the free slots, and a few to follow them."""
@@ -171,7 +176,33 @@ class Claimer:
                 await self._wake.wait()
         except TimeoutError:
             return False
+        self._wake.clear()
         return True
+
+    def _expect(self, taken: list[Ended], now: float) -> None:
+        """Look for the jobs that were just put back, when their time comes."""
+        for ended in taken:
+            if ended.puts_back:
+                for intake in self._intakes:
+                    if intake.queue_id == ended.job.queue_id:
+                        intake.due_at = min(intake.due_at, now + ended.outcome.delay)
+                        self._bell = True
+
+    async def _adopt(self) -> None:
+        """Take over what a claim took whose answer was lost with the connection."""
+        params = {
+            "worker_id": self._worker_id,
+            "queue_ids": [intake.queue_id for intake in self._intakes],
+        }
+        [rows] = await self._session.exchange([Statement("list_leases", params)])
+        names = {intake.queue_id: intake.name for intake in self._intakes}
+        known = {job.id for job in self._executor.running()}
+        known.update(job.id for job in self._buffer)
+        for *row, queue_id in rows:
+            if row[1] not in known and not self._finisher.holds(row[1]):
+                self._buffer.append(ActiveJob(names[queue_id], queue_id, tuple(row)))
+        self._adopting = False
+        self._start_buffered()
 
     async def _round(self, want: int) -> None:
         """Make one round trip: outcomes, then promotions and claims."""
@@ -180,6 +211,8 @@ class Claimer:
         statements: list[Statement] = []
         if taken:
             statements.append(self._finisher.statement(self._worker_id, taken))
+        put_back = sorted({one.job.queue_id for one in taken if one.puts_back})
+        statements += [Statement("ring_queue", {"queue_id": one}) for one in put_back]
         generation = self._session.generation
         bedding = self._bed(began) if want > 0 else []
         plan = self._plan(want, began) if want > 0 else []
@@ -187,6 +220,8 @@ class Claimer:
         for visit in plan:
             statements += [*visit.promote, visit.claim]
         try:
+            if self._adopting:
+                await self._adopt()
             answers = await self._session.exchange([PLAN, *statements])
         except SessionLost as error:
             self._lost(taken, error)
@@ -205,6 +240,9 @@ class Claimer:
         rest = iter(answers[1:])
         if taken:
             self._finisher.settle(taken, next(rest))
+            self._expect(taken, now)
+        for _ in put_back:
+            next(rest)
         if bedding:
             self._doze.learn([next(rest) for _ in bedding], generation)
         self._take_in(plan, rest, now)
@@ -288,8 +326,9 @@ class Claimer:
 
     def _lost(self, taken: list[Ended], error: SessionLost) -> None:
         """Keep the outcomes; what the lost claim took is found through its lease."""
-        self._finisher.give_back(taken)
+        self._finisher.give_back(taken, uncertain=True)
         self._doze.forget()
+        self._adopting = True
         telemetry.emit("database.lost", during="claim", error=str(error))
         self.look()
 

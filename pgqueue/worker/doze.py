@@ -49,6 +49,7 @@ class Doze:
         self._places = [{"queue_id": queue_id} for queue_id in queue_ids]
         self._asked = Asked.NOTHING
         self._armed_on: int | None = None
+        self._undo: list[dict[str, int]] = []
         self._mark = 0
         self._busy = 0
         self._rings: deque[float] = deque(maxlen=RINGS_A_SECOND)
@@ -62,6 +63,7 @@ class Doze:
     def forget(self) -> None:
         """The session is gone, and the lock with it; or the bell cannot be heard."""
         self._armed_on = None
+        self._undo = []
         self.trusted = False
 
     def claimed(self, found: int) -> None:
@@ -89,6 +91,10 @@ class Doze:
         armed = self._armed_on == generation
         often = len(self._rings) == RINGS_A_SECOND and now - self._rings[0] < 1.0
         self._asked = Asked.NOTHING
+        if self._undo:
+            # Session locks count: what was half taken must go before the next try.
+            self._asked = Asked.DISARM
+            return [Statement("disarm_doorbell", place) for place in self._undo]
         if armed and (self._busy >= BUSY_ROUNDS or often or not listening):
             self._asked = Asked.DISARM
             return [Statement("disarm_doorbell", place) for place in self._places]
@@ -106,9 +112,12 @@ class Doze:
         match self._asked:
             case Asked.ARM:
                 self._mark = answers[-1][0][0]
-                # A place that could not be taken is disarmed with the others, later.
-                taken = all(answer[0][0] for answer in answers[:-1])
-                self._armed_on = generation if taken else None
+                taken = [answer[0][0] for answer in answers[:-1]]
+                if all(taken):
+                    self._armed_on = generation
+                else:
+                    places = zip(self._places, taken, strict=True)
+                    self._undo = [place for place, got in places if got]
             case Asked.DISARM:
                 self.forget()
             case Asked.OLDEST:

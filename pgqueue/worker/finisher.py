@@ -25,6 +25,13 @@ class Ended(NamedTuple):
     job: ActiveJob
     outcome: Outcome
     ran: float
+    uncertain: bool = False
+    """A write of it was sent, and the connection broke before the answer."""
+
+    @property
+    def puts_back(self) -> bool:
+        """Whether the job is to run again."""
+        return self.outcome.ending not in ("completed", "failed")
 
 
 class Finisher:
@@ -55,15 +62,21 @@ class Finisher:
         del self._pending[:MAX_BATCH]
         return taken
 
-    def give_back(self, taken: list[Ended]) -> None:
-        """Keep outcomes whose write failed."""
+    def give_back(self, taken: list[Ended], *, uncertain: bool = False) -> None:
+        """Keep outcomes whose write failed, or may have failed."""
+        if uncertain:
+            taken = [ended._replace(uncertain=True) for ended in taken]
         self._pending[:0] = taken
+
+    def holds(self, job_id: int) -> bool:
+        """Whether an outcome of the job is to be written."""
+        return any(ended.job.id == job_id for ended in self._pending)
 
     def statement(self, worker_id: int, taken: list[Ended]) -> Statement:
         """Return the statement that applies outcomes."""
         queue_ids = {ended.job.queue_id for ended in taken}
         lease_ids = {ended.job.lease_id for ended in taken}
-        elements = ",".join([self._element(*ended) for ended in taken])
+        elements = ",".join([self._element(*ended[:3]) for ended in taken])
         return Statement(
             "finish_jobs",
             {
@@ -78,8 +91,9 @@ class Finisher:
         """Tell listeners what was written, and which leases were lost."""
         written = {row[0] for row in rows}
         for ended in taken:
-            if ended.job.id in written:
-                self._report(ended)
+            # Sent twice, because the first answer was lost: the first one counted.
+            if ended.job.id in written or ended.uncertain:
+                self._report(ended.job, ended.outcome)
             else:
                 self.lost(ended.job)
 
@@ -125,8 +139,7 @@ class Finisher:
             return f"{fields[:-1]}{keep_fields(keep)}}}"
         return json.dumps(put_back(job, outcome, ran))
 
-    def _report(self, ended: Ended) -> None:
-        job, outcome, _ran = ended
+    def _report(self, job: ActiveJob, outcome: Outcome) -> None:
         emitter = self._emitter
         if outcome.ending == "completed":
             if telemetry.wanted("job.completed"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from pgqueue import options, telemetry
 from pgqueue.config import Settings
+from pgqueue.db.pool import aprobe
 from pgqueue.errors import ConfigError
 from pgqueue.worker.emitter import Emitter, Listener
 from pgqueue.worker.incarnation import Incarnation
@@ -199,6 +200,8 @@ class Worker:
     ) -> None:
         """Live one life after the other: a fenced one is followed by a fresh start."""
         telemetry.emit("worker.started", name=self.name, queues=",".join(self.queues))
+        # What is wrong from the start is said at once; later the worker is patient.
+        await aprobe(self.settings)
         while not stop.is_set():
             self._incarnation = Incarnation(self, secrets.randbits(62) + 1)
             fenced = await self._incarnation.live(stop, now, drain=drain)

@@ -1,0 +1,9 @@
+-- list_leases: read
+-- What a worker holds, in the shape of claim_jobs: after a claim whose answer was lost.
+SELECT l.id, a.job_id, b.priority, b.id, a.attempt, a.stalled, b.attempts, b.name,
+    b.data::text, b.options::text, b.created_at, l.claimed_at, l.queue_id
+FROM pgqueue.lease l
+CROSS JOIN LATERAL unnest(l.job_ids, l.attempts, l.stalls) AS a(job_id, attempt, stalled)
+JOIN pgqueue.job b ON b.queue_id = l.queue_id AND b.id = a.job_id
+WHERE l.queue_id = ANY(%(queue_ids)s) AND l.worker_id = %(worker_id)s
+ORDER BY l.id, a.job_id

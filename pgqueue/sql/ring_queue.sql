@@ -1,0 +1,3 @@
+-- ring_queue: doorbell
+-- Wake who sleeps on a queue, when this transaction commits.
+SELECT pgqueue.ring(%(queue_id)s)
