@@ -108,7 +108,7 @@ def _container(cleanup: ExitStack) -> Server | None:
     if not _docker_answers():
         return None
     try:
-        from testcontainers.postgres import PostgresContainer  # noqa: PLC0415
+        from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415
 
         options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
         container = PostgresContainer(IMAGE, driver=None)
