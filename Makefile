@@ -52,8 +52,8 @@ docs-test: .venv/dev.stamp ## Run the examples of README and docs/
 	$(PYTEST) -q tests/docs $(ARGS)
 
 .PHONY: bench
-bench: .venv/demo.stamp ## Measure throughput and latency on this machine
-	@$(BIN)/pgqueue bench $(ARGS)
+bench: .venv/dev.stamp ## Measure against bare SQL; ARGS="drain --rounds 5"
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: ci
 ci: ## Run what CI runs

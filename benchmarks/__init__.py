@@ -1,0 +1,1 @@
+"""What pgqueue costs, measured beside the bare SQL of the same work."""
