@@ -1,0 +1,39 @@
+"""`pgqueue migrate`: bring the schema to this release's revision."""
+
+from __future__ import annotations
+
+import click
+from alembic.util.exc import CommandError
+
+from pgqueue import migrate
+from pgqueue.cli.output import say
+from pgqueue.cli.params import Command, given_dsn
+from pgqueue.errors import SchemaError
+
+
+@click.command("migrate", cls=Command)
+@click.option(
+    "--check", is_flag=True, help="Change nothing; exit 2 if it is not current."
+)
+@click.option("--sql", "as_sql", is_flag=True, help="Print the SQL; needs no database.")
+def command(*, check: bool, as_sql: bool) -> None:
+    """Create or upgrade the schema; many may do so at once."""
+    if check and as_sql:
+        raise click.UsageError("--check and --sql exclude each other")
+    if as_sql:
+        click.echo(migrate.sql_script(), nl=False)
+        return
+    dsn = given_dsn()
+    found = migrate.current(dsn)
+    # Refuses a database that a newer release has migrated.
+    if check or (found is not None and found > migrate.HEAD):
+        migrate.check(dsn)
+    if found == migrate.HEAD:
+        say(f"the schema is at revision {migrate.HEAD}, as this release needs")
+        return
+    try:
+        migrate.upgrade(dsn)
+    except CommandError as error:
+        raise SchemaError(f"the schema cannot be migrated: {error}") from error
+    before = f"revision {found}" if found else "nothing"
+    say(f"migrated the schema from {before} to revision {migrate.HEAD}")

@@ -1,0 +1,196 @@
+"""`pgqueue queue …`: list queues and look after them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from rich.text import Text
+
+from pgqueue.cli.output import Output, confirm, escape, number, print_json, say, table
+from pgqueue.cli.params import DURATION, Group, given_dsn, json_option, yes_option
+from pgqueue.config import Settings
+from pgqueue.db import pool
+from pgqueue.db.run import run
+from pgqueue.errors import ConfigError, QueueNotEmpty
+from pgqueue.ops import queues as queue_ops
+from pgqueue.queue import Queue
+
+if TYPE_CHECKING:
+    from pgqueue.types import QueueInfo
+
+COLUMNS: Final = (
+    "waiting",
+    "prioritized",
+    "delayed",
+    "active",
+    "waiting_children",
+    "completed",
+    "failed",
+)
+STYLES: Final = {"active": "cyan", "failed": "red"}
+
+
+@click.group("queue", cls=Group)
+def command() -> None:
+    """List, pause and empty queues."""
+
+
+class Reader:
+    """Who uses the pool where no `Queue` does."""
+
+
+def list_queues(dsn: str | None) -> list[QueueInfo]:
+    """Return every queue of the database."""
+    settings, user = Settings.load(dsn), Reader()
+    try:
+        with pool.connection(settings, user) as connection:
+            return run(connection, queue_ops.list_queues(), settings.schema)
+    finally:
+        pool.pools.leave(settings, user)
+
+
+def find_queue(name: str) -> QueueInfo:
+    """Return a queue that exists: a mistyped name must not look like an empty one.
+
+    Raises:
+        ConfigError: no queue has this name.
+    """
+    for info in list_queues(given_dsn()):
+        if info.name == name:
+            return info
+    raise ConfigError(f"there is no queue {name!r}; see: pgqueue queue ls")
+
+
+def plain(info: QueueInfo) -> dict[str, Any]:
+    """Return what --json prints about a queue."""
+    return {"name": info.name, "paused": info.paused, **asdict(info.counts)}
+
+
+def show_queues(found: list[QueueInfo]) -> None:
+    """Print a table of queues; a state that nothing is in for years is left out."""
+    states = [
+        state
+        for state in COLUMNS
+        if state != "waiting_children" or any(q.counts.waiting_children for q in found)
+    ]
+    shown = table("queue", *states, "", right=states)
+    for info in found:
+        cells = [
+            number(getattr(info.counts, state), STYLES.get(state, ""))
+            for state in states
+        ]
+        paused = Text("paused" if info.paused else "", "yellow")
+        shown.add_row(Text(escape(info.name), "bold"), *cells, paused)
+    Output().print(shown)
+
+
+@command.command("ls")
+@json_option
+def ls(*, as_json: bool) -> None:
+    """List all queues and how many jobs stand where."""
+    found = list_queues(given_dsn())
+    if as_json:
+        print_json([plain(info) for info in found])
+    elif found:
+        show_queues(found)
+    else:
+        say("no queues yet; the first add makes one: pgqueue job add QUEUE NAME")
+
+
+@command.command("show")
+@click.argument("queue")
+@json_option
+def show(queue: str, *, as_json: bool) -> None:
+    """Show one queue."""
+    info = find_queue(queue)
+    if as_json:
+        print_json(plain(info))
+    else:
+        show_queues([info])
+
+
+@command.command("pause")
+@click.argument("queue")
+def pause(queue: str) -> None:
+    """Let no worker start another job."""
+    find_queue(queue)
+    with Queue(queue, dsn=given_dsn()) as it:
+        it.pause()
+    say(f"queue {queue} is paused; running jobs go on")
+
+
+@command.command("resume")
+@click.argument("queue")
+def resume(queue: str) -> None:
+    """Undo pause."""
+    find_queue(queue)
+    with Queue(queue, dsn=given_dsn()) as it:
+        it.resume()
+    say(f"queue {queue} is not paused")
+
+
+@command.command("drain")
+@click.argument("queue")
+@click.option("--keep-delayed", is_flag=True, help="Leave delayed jobs in.")
+@json_option
+@yes_option
+def drain(queue: str, *, keep_delayed: bool, as_json: bool, yes: bool) -> None:
+    """Remove the jobs that wait; what runs or has finished stays."""
+    counts = find_queue(queue).counts
+    waiting = counts.waiting + counts.prioritized
+    delayed = "" if keep_delayed else f" and {counts.delayed} delayed"
+    confirm(f"Remove {waiting} waiting{delayed} jobs of queue {queue}?", yes=yes)
+    with Queue(queue, dsn=given_dsn()) as it:
+        removed = it.drain(delayed=not keep_delayed)
+    print_json({"removed": removed}) if as_json else say(f"removed {jobs(removed)}")
+
+
+@command.command("clean")
+@click.argument("queue")
+@click.option("--grace", type=DURATION, default="0s", help="Only jobs older than this.")
+@click.option("--limit", default=0, help="At most so many, the oldest; 0: all.")
+@click.option(
+    "--state",
+    type=click.Choice(list(queue_ops.CLEANABLE)),
+    default="completed",
+    show_default=True,
+)
+@json_option
+@yes_option
+def clean(
+    queue: str, *, grace: float, limit: int, state: Any, as_json: bool, yes: bool
+) -> None:
+    """Remove old jobs of one state."""
+    find_queue(queue)
+    most = f"at most {limit}" if limit else "all"
+    old = f" older than {grace:g} s" if grace else ""
+    confirm(f"Remove {most} {state} jobs{old} of queue {queue}?", yes=yes)
+    with Queue(queue, dsn=given_dsn()) as it:
+        removed = it.clean(grace, limit, state)
+    print_json(removed) if as_json else say(f"removed {jobs(len(removed))}")
+
+
+@command.command("obliterate")
+@click.argument("queue")
+@click.option("--force", is_flag=True, help="Remove jobs that run now, too.")
+@yes_option
+def obliterate(queue: str, *, force: bool, yes: bool) -> None:
+    """Remove everything in a queue, whatever its state."""
+    total = find_queue(queue).counts.total
+    confirm(f"Remove everything in queue {queue}, {jobs(total)}?", yes=yes)
+    with Queue(queue, dsn=given_dsn()) as it:
+        try:
+            it.obliterate(force=force)
+        except QueueNotEmpty as error:
+            raise click.UsageError(
+                f"queue {queue} has {jobs(error.active)} that run now, so nothing was "
+                "removed and it stays paused; wait for them, or pass --force"
+            ) from error
+    say(f"queue {queue} is empty; {jobs(total)} removed")
+
+
+def jobs(count: int) -> str:
+    """Return `1 job` or `n jobs`."""
+    return f"{count} job" if count == 1 else f"{count} jobs"

@@ -1,0 +1,110 @@
+"""`pgqueue worker module:object`: run jobs in this process."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from pgqueue.cli import logs
+from pgqueue.cli.params import DURATION, AnyParam, Command, given_dsn
+from pgqueue.cli.target import load
+from pgqueue.config import Settings
+from pgqueue.db.pool import probe
+from pgqueue.errors import ConfigError
+from pgqueue.queue import Queue
+from pgqueue.worker import Worker
+
+
+class QueueName(AnyParam):
+    """The name of a queue; in the environment several, with commas between."""
+
+    name = "queue"
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """Split what PGQUEUE_QUEUES says."""
+        return [name.strip() for name in rv.split(",") if name.strip()]
+
+
+@click.command("worker", cls=Command)
+@click.argument("target", metavar="MODULE:OBJECT")
+@click.option(
+    "-q",
+    "--queue",
+    "queues",
+    type=QueueName(),
+    multiple=True,
+    envvar="PGQUEUE_QUEUES",
+    help="A queue to work on; may be repeated.",
+)
+@click.option(
+    "-c",
+    "--concurrency",
+    type=int,
+    envvar="PGQUEUE_CONCURRENCY",
+    help="How many jobs run at once.",
+)
+@click.option(
+    "--shutdown-timeout",
+    type=DURATION,
+    envvar="PGQUEUE_SHUTDOWN_TIMEOUT",
+    help="How long a stop waits for what runs: 30s.",
+)
+@click.option("--name", help="Shown with its jobs; host and pid by default.")
+@click.option("--drain", is_flag=True, help="Stop once no job is waiting.")
+@click.option(
+    "--log",
+    type=click.Choice(logs.FORMATS),
+    default="text",
+    envvar="PGQUEUE_LOG",
+    help="How the log on stderr looks.",
+)
+def command(
+    target: str, *, queues: tuple[str, ...], drain: bool, log: str, **options: Any
+) -> None:
+    """Run jobs until SIGTERM or Ctrl-C; a second one does not wait.
+
+    OBJECT is a Worker, or a function of one argument, the job; a function needs -q.
+    Options override what a Worker says. They can come from PGQUEUE_QUEUES,
+    PGQUEUE_CONCURRENCY, PGQUEUE_SHUTDOWN_TIMEOUT and PGQUEUE_LOG.
+    """
+    dsn = given_dsn()
+    if dsn:
+        # So that whatever the module makes uses it too, and its children do.
+        os.environ["PGQUEUE_DSN"] = dsn
+    found = load(target)
+    asked = {name: value for name, value in options.items() if value is not None}
+    worker = make_worker(found, target, list(queues), asked)
+    logs.configure(log)
+    # A worker outlives an outage, but one that cannot begin should say so.
+    probe(worker.settings)
+    with Queue(worker.queues[0], dsn=worker.settings.dsn) as queue:
+        queue.is_paused()
+    worker.run(drain=drain)
+
+
+def make_worker(
+    found: Any, target: str, queues: list[str], asked: dict[str, Any]
+) -> Worker:
+    """Return the worker named, or one around the function named.
+
+    Raises:
+        ConfigError: it is neither, or a function without a queue.
+    """
+    if isinstance(found, Worker):
+        # Checks the values; the listeners are on the one that was found.
+        checked = Worker(queues or found.queues, found.handler, **asked)
+        if queues:
+            found.queues = checked.queues
+        for name in asked:
+            setattr(found, name, getattr(checked, name))
+        if dsn := given_dsn():
+            found.settings = Settings.load(dsn)
+        return found
+    if not callable(found) or isinstance(found, type):
+        kind = type(found).__name__ if not isinstance(found, type) else "class"
+        raise ConfigError(f"{target} is a {kind}; name a Worker or a function")
+    if not queues:
+        raise ConfigError(f"{target} is a function; name its queue: -q QUEUE")
+    return Worker(queues, found, **asked)

@@ -1,0 +1,74 @@
+"""Where the demo runs: a private server of its own, or the database it is given."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+from pgqueue import migrate
+from pgqueue.db.translate import describe
+from pgqueue.embedded import EmbeddedServer
+from pgqueue.errors import ConfigError
+from pgqueue.queue import Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pgqueue.demo.interrupts import Interrupts
+    from pgqueue.demo.show import Show
+
+QUEUE: Final = "demo"
+NAMES: Final = frozenset({"file", "priority", "delayed"})
+PAGE: Final = 1000
+
+
+@contextmanager
+def database(dsn: str | None, show: Show, interrupts: Interrupts) -> Iterator[str]:
+    """Yield the DSN of a migrated database whose queue `demo` is empty."""
+    if dsn is not None:
+        migrate.check(dsn)
+        show.line(f"using {describe(dsn)}, queue {QUEUE}")
+        empty(dsn, show)
+        yield dsn
+        return
+    server = EmbeddedServer()
+    began = perf_counter()
+    show.line("starting a private PostgreSQL …")
+    try:
+        # Half started it could not be stopped: Ctrl-C waits for a second or two.
+        with interrupts.held():
+            server.start()
+        migrate.upgrade(server.dsn())
+        show.line(f"PostgreSQL is up and migrated after {perf_counter() - began:.1f} s")
+        yield server.dsn()
+    finally:
+        with interrupts.held():
+            server.stop()
+            if interrupts.count:
+                show.line("stopped; the private PostgreSQL and its folder are gone")
+
+
+def empty(dsn: str, show: Show) -> None:
+    """Remove what an earlier demo left, and nothing else.
+
+    Raises:
+        ConfigError: the queue has jobs that no demo has added.
+        QueueNotEmpty: another demo runs.
+    """
+    with Queue(QUEUE, dsn=dsn) as queue:
+        after, left = None, 0
+        while True:
+            page = queue.jobs(after=after, limit=PAGE)
+            if any(job.name not in NAMES for job in page):
+                raise ConfigError(
+                    f"queue {QUEUE!r} of {describe(dsn)} has jobs that are not the "
+                    "demo's; use another database, or leave --dsn and PGQUEUE_DSN out"
+                )
+            left += len(page)
+            if (after := page.cursor) is None:
+                break
+        if left:
+            queue.clean(0, state="active")  # of a demo that was killed
+            queue.obliterate()
+            show.line(f"removed {left:,} jobs of an earlier demo from queue {QUEUE}")

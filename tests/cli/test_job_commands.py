@@ -1,0 +1,128 @@
+"""`pgqueue job …`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from cli.conftest import Cli
+    from pgqueue import Queue
+
+
+def test_add_takes_every_option(cli: Cli, queue: Queue) -> None:
+    options = (
+        "--delay 2h --priority 3 --attempts 4 --backoff 500ms --timeout 5m --key k"
+    )
+    added = cli(
+        "job", "add", "paint", "x", '{"a": [1]}', *options.split(), "--json"
+    ).json
+    job = queue.get(added["id"])
+    assert added == job.to_dict()
+    assert (job.data, job.state, job.priority) == ({"a": [1]}, "delayed", 3)
+    assert (job.attempts, job.timeout, job.key) == (4, 300.0, "k")
+    assert job.backoff
+    assert job.backoff.delay == 0.5
+    assert job.run_at
+    assert (job.run_at - job.created_at).total_seconds() == pytest.approx(7200)
+
+
+def test_add_says_the_id_and_the_state(cli: Cli) -> None:
+    assert cli("job", "add", "paint", "x").out == "job 1 in queue paint is waiting\n"
+
+
+def test_add_with_a_key_that_is_taken_names_the_job_that_has_it(cli: Cli) -> None:
+    first = cli("job", "add", "paint", "x", "--key", "k").out
+    assert cli("job", "add", "paint", "x", "--key", "k").out == first
+
+
+def test_add_takes_an_instant_with_a_zone(cli: Cli, queue: Queue) -> None:
+    at = "2030-01-01T00:00:00+00:00"
+    added = cli("job", "add", "paint", "x", "--run-at", at, "--json").json
+    assert added["run_at"] == at
+    refused = cli("job", "add", "paint", "x", "--run-at", "2030-01-01").complaint
+    assert "has no zone" in refused
+
+
+def test_add_reads_data_from_stdin(cli: Cli, queue: Queue) -> None:
+    cli("job", "add", "paint", "x", "-", stdin='"from stdin"')
+    assert queue.get(1).data == "from stdin"
+
+
+def test_lifo_goes_first(cli: Cli, queue: Queue) -> None:
+    cli("job", "add", "paint", "x")
+    cli("job", "add", "paint", "y", "--lifo")
+    assert [job.name for job in queue.jobs("waiting")] == ["y", "x"]
+
+
+def test_ls_goes_on_at_the_cursor_that_it_told(cli: Cli, queue: Queue) -> None:
+    for number in range(3):
+        queue.add(f"job {number}")
+    first = cli("job", "ls", "paint", "--limit", "2", "--json")
+    assert [job["name"] for job in first.json] == ["job 0", "job 1"]
+    more = first.err.removeprefix("more: ").split()
+    second = cli("job", "ls", "paint", *more, "--json")
+    assert [job["name"] for job in second.json] == ["job 2"]
+    assert second.err == ""
+
+
+def test_ls_lists_the_states_asked_for(cli: Cli, queue: Queue) -> None:
+    queue.add("now", priority=5)
+    queue.add("later", {"n": 1}, delay=60)
+    (job,) = cli("job", "ls", "paint", "--state", "delayed", "--json").json
+    assert job["name"] == "later"
+    lines = cli("job", "ls", "paint").out.splitlines()
+    assert lines[0].split() == ["id", "state", "name", "runs", "when", "data"]
+    assert lines[1].split()[:3] == ["1", "priority", "5"]
+    assert lines[2].rstrip().endswith('{"n": 1}')
+    assert cli("job", "ls", "paint", "--state", "failed").out == "no jobs\n"
+
+
+def test_show_has_every_field(cli: Cli, queue: Queue) -> None:
+    job = queue.add("x", {"long": "y" * 80})
+    assert cli("job", "show", "paint", "1", "--json").json == job.to_dict()
+    shown = cli("job", "show", "paint", "1").out
+    assert "attempt  0 of 1" in shown
+    assert '"long": "yyy' in shown
+
+
+def test_retry_puts_a_finished_job_back(cli: Cli, queue: Queue, dsn: str) -> None:
+    from pgqueue import Worker  # noqa: PLC0415
+
+    def fail(_job: object) -> None:
+        raise ValueError("on purpose")
+
+    queue.add("x")
+    Worker("paint", fail, dsn=dsn).run(drain=True)
+    assert "on purpose" in cli("job", "ls", "paint", "--state", "failed").out
+    assert "on purpose" in cli("job", "show", "paint", "1").out
+    assert cli("job", "retry", "paint", "1").out == "job 1 in queue paint is waiting\n"
+    assert queue.counts().waiting == 1
+    assert "only completed or failed" in cli("job", "retry", "paint", "1").complaint
+
+
+def test_rm_removes(cli: Cli, queue: Queue) -> None:
+    queue.add("x")
+    assert "--yes" in cli("job", "rm", "paint", "1").complaint
+    assert cli("job", "rm", "paint", "1", "--yes").out == "job 1 is removed\n"
+    assert queue.count() == 0
+
+
+@pytest.mark.parametrize("command", [["show"], ["retry"], ["rm", "--yes"]])
+def test_a_job_that_does_not_exist_is_a_mistake(cli: Cli, command: list[str]) -> None:
+    result = cli("job", *command, "paint", "99")
+    assert result.complaint == "queue 'paint' has no job 99"
+
+
+def test_nothing_in_a_job_can_command_the_terminal(cli: Cli, queue: Queue) -> None:
+    evil = "\x1b]0;title\x07\x9b31m\r\u202e"
+    queue.add(evil, {evil: evil}, key=evil)
+    shown = cli("job", "ls", "paint"), cli("job", "show", "paint", "1")
+    raw = cli("job", "show", "paint", "1", "--json")
+    for result in (*shown, raw):
+        assert all(c == "\n" or c.isprintable() for c in result.out)
+    assert r"\x1b]0;title\x07\x9b31m\r\u202e" in shown[0].out
+    assert raw.json["name"] == evil
+    cli("job", "add", evil, "x")
+    assert all(c == "\n" or c.isprintable() for c in cli("queue", "ls").out)

@@ -1,0 +1,166 @@
+"""`pgqueue demo` from beginning to end, and interrupted anywhere in between."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import psycopg
+import pytest
+
+from cli.calling import COMMAND, call, environment
+from pgqueue import Queue
+from pgqueue.demo.work import LIBRARY, files, measure
+from waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FEW = "20"
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A temporary folder of this test's own, short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="pgq-", dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        monkeypatch.setenv("TMPDIR", name)
+        yield folder
+
+
+@pytest.fixture
+def started(temporary: Path) -> Iterator[Any]:
+    """A demo that runs, with its own folder for temporary files."""
+    process = subprocess.Popen(
+        [*COMMAND, "demo", "--keep", "--limit", FEW],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(PYTHONUNBUFFERED="1"),
+        start_new_session=True,
+    )
+    with process:
+        yield process
+        process.kill()
+
+
+def servers_in(folder: Path) -> list[int]:
+    """Return the processes of servers whose folder is inside this one."""
+    return [
+        process.info["pid"]
+        for process in psutil.process_iter(["pid", "cmdline"])
+        if any(str(folder) in word for word in process.info["cmdline"] or ())
+    ]
+
+
+def line_with(process: Any, words: str) -> str:
+    return next(line for line in process.stdout if words in line)
+
+
+def test_the_demo_runs_with_nothing_around_it(temporary: Path) -> None:
+    done = call("demo", "--limit", FEW, env=environment())
+    assert done.code == 0, done
+    assert done.err == ""
+    assert all(c == "\n" or c.isprintable() for c in done.out)
+    assert re.search(r"completed +26\n", done.out)
+    assert re.search(r"began as 1, 2, 3: in the places 1, 2, 3 of 26", done.out)
+    late = re.search(r"by 1, 2, 3 s, began (\d+), (\d+), (\d+) ms after", done.out)
+    assert late
+    assert all(int(each) < 2000 for each in late.groups())
+    assert re.search(r"26 jobs in [\d.]+ s, \d+ jobs/s", done.out)
+    assert not servers_in(temporary)
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("moment", ["starting", "up and migrated", "added"])
+def test_an_interrupt_leaves_nothing_behind(
+    started: Any, temporary: Path, moment: str, number: signal.Signals
+) -> None:
+    line_with(started, moment)
+    started.send_signal(number)
+    out, err = started.communicate(timeout=30)
+    assert started.returncode == 130
+    assert err == ""
+    assert out.endswith("stopped; the private PostgreSQL and its folder are gone\n")
+    assert not servers_in(temporary)
+    assert not list(temporary.iterdir())
+
+
+def test_keep_leaves_the_server_up_until_ctrl_c(started: Any, temporary: Path) -> None:
+    dsn = line_with(started, "PGQUEUE_DSN=").partition("'")[2].partition("'")[0]
+    line_with(started, "psql")
+    with psycopg.connect(dsn) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    (queue,) = call("queue", "ls", "--json", env=environment(dsn)).json
+    assert (queue["name"], queue["completed"]) == ("demo", 26)
+    started.send_signal(signal.SIGINT)
+    started.communicate(timeout=30)
+    assert started.returncode == 0
+    assert not servers_in(temporary)
+
+
+def test_with_a_dsn_it_uses_that_database_and_leaves_others_jobs(
+    dsn: str, temporary: Path
+) -> None:
+    with Queue("paint", dsn=dsn) as paint:
+        paint.add("mine")
+        for _ in range(2):
+            done = call("demo", "--limit", "2", "--dsn", dsn)
+            assert done.code == 0, done
+            assert "queue demo" in done.out.splitlines()[0]
+        assert "removed 8 jobs of an earlier demo" in done.out
+        assert paint.count() == 1
+    assert not list(temporary.iterdir())
+    with Queue("demo", dsn=dsn) as demo:
+        assert demo.counts().completed == 8
+        demo.add("not the demo's")
+        refused = call("demo", env=environment(dsn))
+        assert "jobs that are not the demo's" in refused.complaint
+        assert demo.counts().total == 9
+
+
+def test_an_interrupt_with_a_dsn_stops_the_worker(dsn: str) -> None:
+    with (
+        subprocess.Popen(
+            [*COMMAND, "demo", "--dsn", dsn],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(PYTHONUNBUFFERED="1"),
+        ) as process,
+        Queue("demo", dsn=dsn) as queue,
+    ):
+        until(lambda: queue.counts().completed > 0, 20)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert queue.counts().active == 0
+
+
+def test_the_whole_library_is_read() -> None:
+    found = list(files())
+    assert "json/decoder.py" in found
+    assert not [name for name in found if "site-packages" in name]
+    assert (LIBRARY / "os.py").stat().st_size == measure(LIBRARY / "os.py")["bytes"]
+
+
+def test_a_file_that_is_no_python_fails_with_the_reason(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.py"
+    bad.write_bytes(b"# -*- coding: uft-8 -*-\n")
+    with pytest.raises(SyntaxError, match="uft-8"):
+        measure(bad)
+
+
+def test_the_demo_needs_no_rights_of_its_folder(temporary: Path) -> None:
+    """Called where the current directory cannot be read, as after `su`."""
+    closed = temporary / "closed"
+    closed.mkdir(mode=0o700)
+    done = call("demo", "--limit", "1", env=environment(), cwd=closed)
+    assert done.code == 0, done
+    assert list(temporary.iterdir()) == [closed]
