@@ -1,0 +1,56 @@
+"""What holds in every database at every moment, whatever was done to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conftest import Sql
+
+STANDING = """
+    SELECT queue_id, job_id, 'ready' AS place FROM {schema}.ready
+    UNION ALL SELECT queue_id, job_id, 'delayed' FROM {schema}.delayed
+    UNION ALL SELECT queue_id, job_id, 'finished' FROM {schema}.finished
+    UNION ALL SELECT queue_id, unnest(job_ids), 'lease' FROM {schema}.lease
+"""
+
+QUESTIONS = {
+    "a body stands in exactly one place": """
+        SELECT j.id, array_agg(s.place) FROM {schema}.job j
+        LEFT JOIN standing s ON s.queue_id = j.queue_id AND s.job_id = j.id
+        GROUP BY j.queue_id, j.id HAVING count(s.place) <> 1
+    """,
+    "what stands somewhere has a body": """
+        SELECT s.* FROM standing s LEFT JOIN {schema}.job j
+            ON j.queue_id = s.queue_id AND j.id = s.job_id WHERE j.id IS NULL
+    """,
+    "an attempt has a body": """
+        SELECT a.* FROM {schema}.attempt a LEFT JOIN {schema}.job j
+            ON j.queue_id = a.queue_id AND j.id = a.job_id WHERE j.id IS NULL
+    """,
+    "progress has a body": """
+        SELECT p.* FROM {schema}.progress p LEFT JOIN {schema}.job j
+            ON j.queue_id = p.queue_id AND j.id = p.job_id WHERE j.id IS NULL
+    """,
+    "a body has a queue": """
+        SELECT j.id FROM {schema}.job j LEFT JOIN {schema}.queue q ON q.id = j.queue_id
+        WHERE q.id IS NULL
+    """,
+    "a job that was never put back stands at its id": """
+        SELECT r.* FROM {schema}.ready r WHERE NOT r.moved AND abs(r.seq) <> r.job_id
+    """,
+    "a lease has an attempt and a stall count for each job": """
+        SELECT l.* FROM {schema}.lease l WHERE cardinality(l.attempts) <>
+            cardinality(l.job_ids) OR cardinality(l.stalls) <> cardinality(l.job_ids)
+    """,
+}
+
+
+def assert_consistent(sql: Sql, schema: str = "pgqueue") -> None:
+    """Fail with the rows that contradict each other."""
+    broken = {}
+    for question, query in QUESTIONS.items():
+        text = f"WITH standing AS ({STANDING}) {query} LIMIT 5"
+        if rows := sql.all(text.format(schema=schema)):
+            broken[question] = rows
+    assert not broken
