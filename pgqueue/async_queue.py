@@ -11,7 +11,14 @@ from pgqueue.db.borrow import aborrow
 from pgqueue.db.run import arun
 from pgqueue.ops import jobs as job_ops
 from pgqueue.ops import queues as queue_ops
-from pgqueue.queue import check_clean, check_id, check_range, check_states, checked
+from pgqueue.queue import (
+    check_bulk,
+    check_clean,
+    check_id,
+    check_range,
+    check_states,
+    together,
+)
 from pgqueue.types import (
     Backoff,
     CleanState,
@@ -122,12 +129,11 @@ class AsyncQueue:
         connection: Any = None,
     ) -> list[Job] | int:
         """Add any number of jobs, all or nothing, in the given order."""
-        given = checked(jobs, self._limit, whole=not atomic or connection is not None)
-        if count_only:
-            stream = job_ops.add_stream_atomic if atomic else job_ops.add_stream
-            return await self._run(stream(self.name, given, self._limit), connection)
-        bulk = job_ops.add_bulk_atomic if atomic else job_ops.add_bulk
-        return await self._run(bulk(self.name, given, self._limit), connection)
+        make = job_ops.add_stream if count_only else job_ops.add_bulk
+        given = check_bulk(jobs, self._limit, atomic=atomic, connection=connection)
+        bulk: Op[list[Job] | int] = make(self.name, given, self._limit)
+        op = together(bulk, jobs, atomic=atomic, connection=connection)
+        return await self._run(op, connection)
 
     async def get(self, job_id: int, *, connection: Any = None) -> Job:
         """Return a snapshot of a job."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,14 +11,18 @@ from typing import Final, cast
 
 from pgqueue import payload
 from pgqueue.errors import ConfigError, PayloadError
-from pgqueue.types import Backoff, Duration, JsonValue, Keep, KeepJobs, NewJob, seconds
+from pgqueue.types import Backoff, JsonValue, Keep, KeepJobs, NewJob, seconds
 
 MAX_NAME: Final = 255
 MAX_PRIORITY: Final = 2_097_151
 MAX_ATTEMPTS: Final = 2**31 - 1
+MAX_COUNT: Final = 2**53
 LONGEST: Final = 100 * 365 * 86400.0
+INSTANTS: Final = range(1970, 9999)
+"""The years that a job may wait for: PostgreSQL's and Python's calendars have both."""
 
 DURATION: Final = "a timedelta or seconds, from 0 to 100 years"
+KINDS: Final = ("fixed", "exponential")
 KEEP: Final = "True, False, a number of jobs (0 or more), or KeepJobs(age=, count=)"
 
 
@@ -49,10 +52,10 @@ def check_name(value: object, what: str = "name") -> str:
 def check_duration(option: str, value: object, *, positive: bool = False) -> float:
     """Return a duration in seconds; it is not negative, not NaN, not infinite."""
     allowed = DURATION.replace("from 0", "more than 0, up") if positive else DURATION
-    number = isinstance(value, (int, float, timedelta)) and not isinstance(value, bool)
-    if not number:
-        raise ConfigError.bad(option, value, allowed)
-    length = seconds(cast("Duration", value))
+    try:
+        length = seconds(value)
+    except ConfigError:
+        raise ConfigError.bad(option, value, allowed) from None
     if not 0 <= length <= LONGEST or (positive and length == 0):
         raise ConfigError.bad(option, value, allowed)
     return length
@@ -71,8 +74,8 @@ def check_keep(option: str, value: object) -> None:
         if value.age is not None:
             check_duration(f"{option}.age", value.age)
         if value.count is not None:
-            check_int(f"{option}.count", value.count, 0, 2**53)
-    elif not isinstance(value, int) or value < 0:
+            check_int(f"{option}.count", value.count, 0, MAX_COUNT)
+    elif not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
         raise ConfigError.bad(option, value, KEEP)
 
 
@@ -86,19 +89,23 @@ def check_backoff(value: object) -> Backoff:
             value,
             "Backoff.fixed(…), Backoff.exponential(…), or a duration",
         )
+    if value.kind not in KINDS:
+        raise ConfigError.bad("backoff.kind", value.kind, " or ".join(KINDS))
     check_duration("backoff.delay", value.delay)
     if value.max is not None:
         check_duration("backoff.max", value.max)
-    if not 0 <= value.jitter <= 1:
+    if number(value.jitter) is None or value.jitter > 1:
         raise ConfigError.bad("backoff.jitter", value.jitter, "a number from 0 to 1")
     return value
 
 
 def check_instant(option: str, value: object) -> datetime:
     """Return an instant: a `datetime` that knows its zone."""
-    if not isinstance(value, datetime) or value.utcoffset() is None:
-        raise ConfigError.bad(option, value, "an aware datetime")
-    return value
+    aware = isinstance(value, datetime) and value.utcoffset() is not None
+    if not aware or cast("datetime", value).year not in INSTANTS:
+        allowed = f"an aware datetime, {INSTANTS[0]} to {INSTANTS[-1]}"
+        raise ConfigError.bad(option, value, allowed)
+    return cast("datetime", value)
 
 
 def encode_job(job: NewJob, limit: int = payload.MAX_BYTES) -> str:
@@ -129,7 +136,9 @@ def asked_options(job: NewJob) -> dict[str, JsonValue]:
         asked["run_at"] = check_instant("run_at", job.run_at).isoformat()
     if job.priority != 0:
         asked["priority"] = check_int("priority", job.priority, 0, MAX_PRIORITY)
-    if job.lifo:
+    if job.lifo is not False:
+        if job.lifo is not True:
+            raise ConfigError.bad("lifo", job.lifo, "True or False")
         asked["lifo"] = True
     if job.attempts != 1:
         asked["attempts"] = check_int("attempts", job.attempts, 1, MAX_ATTEMPTS)
@@ -205,7 +214,7 @@ def parse_backoff(stored: JsonValue) -> Backoff | None:
     ):
         return None
     kind = stored.get("type", "fixed")
-    if kind not in ("fixed", "exponential"):
+    if kind not in KINDS:
         return None
     jitter = min(number(stored.get("jitter")) or 0.0, 1.0)
     return Backoff(kind, delay, number(stored.get("max")), jitter)
@@ -214,16 +223,19 @@ def parse_backoff(stored: JsonValue) -> Backoff | None:
 def parse_keep(stored: JsonValue) -> Keep | None:
     """Return a stored keep rule."""
     if isinstance(stored, Mapping):
-        count = number(stored.get("count"))
+        count = number(stored.get("count"), MAX_COUNT)
         age = number(stored.get("age"))
         return KeepJobs(age=age, count=None if count is None else int(count))
-    if isinstance(stored, bool) or (isinstance(stored, int) and stored >= 0):
+    if isinstance(stored, bool):
         return stored
+    if isinstance(stored, int) and stored >= 0:
+        return min(stored, MAX_COUNT)
     return None
 
 
-def number(value: JsonValue) -> float | None:
-    """Return a finite number that is not negative, else None."""
+def number(value: JsonValue, most: float = LONGEST) -> float | None:
+    """Return a number that is not negative, *most* at most, else None."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value) if math.isfinite(value) and value >= 0 else None
+    # False for NaN; an integer too large for a float compares right.
+    return float(min(value, most)) if value >= 0 else None

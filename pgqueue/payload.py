@@ -14,12 +14,21 @@ if TYPE_CHECKING:
 MAX_BYTES: Final = 1024 * 1024
 """Default limit of one job's data and of one result: 1 MiB of JSON in UTF-8."""
 
+MAX_DEPTH: Final = 256
+"""How deep arrays and objects may be nested; a reader's own stack needs room too."""
+
 # Both are legal in Python text and in JSON, and neither fits a PostgreSQL text.
 UNSTORABLE: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u(?:0000|[dD][89a-fA-F])")
+TEXT: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
+REST: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def encode(value: JsonValue, what: str, limit: int = MAX_BYTES) -> str:
     """Return *value* as JSON text that PostgreSQL can hold and Python reads back.
+
+    What JSON does not have becomes what `json.dumps` makes of it: tuples are read back
+    as lists, numbers that are keys of a dict as text.
 
     Args:
         value: anything JSON can say.
@@ -30,12 +39,15 @@ def encode(value: JsonValue, what: str, limit: int = MAX_BYTES) -> str:
         PayloadError: not JSON (sets, bytes, NaN, infinities, cycles, NUL characters,
             lone surrogates), nested too deeply, or larger than *limit*.
     """
+    reject_huge(value, what, limit)
     try:
         text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise PayloadError(f"{what} is not JSON: {error}") from error
     except RecursionError as error:
-        raise PayloadError(f"{what} is nested too deeply for JSON") from error
+        raise too_deep(what) from error
+    if text.count("[") + text.count("{") > MAX_DEPTH and is_too_deep(text):
+        raise too_deep(what)
     # `ensure_ascii` made every such character an escape: one search finds them all.
     if "\\u" in text:
         if UNSTORABLE.search(text):
@@ -43,11 +55,44 @@ def encode(value: JsonValue, what: str, limit: int = MAX_BYTES) -> str:
         text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     size = len(text) if text.isascii() else len(text.encode())
     if size > limit:
-        raise PayloadError(
-            f"{what} is {size} bytes of JSON, over the limit of {limit}; store it "
-            "elsewhere and add a reference, or raise size_limit"
-        )
+        raise too_large(what, str(size), limit)
     return text
+
+
+def reject_huge(value: JsonValue, what: str, limit: int) -> None:
+    """Raise at a glance where encoding a hundred megabytes would take a second.
+
+    Each character, item and pair takes a byte at least.
+    """
+    if isinstance(value, (str, list, tuple, dict)):
+        longest = len(value)
+        items = value.values() if isinstance(value, dict) else ()
+        for item in items:
+            if isinstance(item, (str, list, tuple, dict)) and len(item) > longest:
+                longest = len(item)
+        if longest > limit:
+            raise too_large(what, f"more than {longest}", limit)
+
+
+def is_too_deep(text: str) -> bool:
+    """Whether JSON is nested deeper than the limit; takes a level off at a time."""
+    rest = TEXT.sub("", text).encode().translate(BRACKETS, REST)
+    for _ in range(MAX_DEPTH):
+        rest = rest.replace(b"[]", b"")
+    return bool(rest)
+
+
+def too_deep(what: str) -> PayloadError:
+    """Return the error for data that is nested too deeply."""
+    return PayloadError(f"{what} is nested too deeply: {MAX_DEPTH} levels are allowed")
+
+
+def too_large(what: str, size: str, limit: int) -> PayloadError:
+    """Return the error for data over the limit."""
+    return PayloadError(
+        f"{what} is {size} bytes of JSON, over the limit of {limit}; store it "
+        "elsewhere and add a reference, or raise size_limit"
+    )
 
 
 def reject_unstorable(value: JsonValue, what: str) -> None:

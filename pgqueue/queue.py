@@ -13,6 +13,7 @@ from pgqueue.db.run import run
 from pgqueue.errors import ConfigError
 from pgqueue.ops import jobs as job_ops
 from pgqueue.ops import queues as queue_ops
+from pgqueue.ops.core import Atomic
 from pgqueue.types import (
     Backoff,
     CleanState,
@@ -28,7 +29,7 @@ from pgqueue.types import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pgqueue.ops.core import Atomic, Op
+    from pgqueue.ops.core import Op
 
 T = TypeVar("T")
 
@@ -42,6 +43,8 @@ def check_states(states: str | Sequence[str] | None) -> list[str]:
     Raises:
         ConfigError: one of them is not a state.
     """
+    if states is not None and not isinstance(states, (str, Sequence)):
+        raise ConfigError.bad("states", states, f"any of {', '.join(STATES)}")
     asked = [states] if isinstance(states, str) else list(states or STATES)
     for state in asked:
         if state not in STATES:
@@ -185,18 +188,18 @@ class Queue:
                 failure leaves the first ones in.
             count_only: return how many were added instead of a snapshot of each;
                 with a generator, memory then stays flat for millions of jobs.
-            connection: as in `add`; *atomic* is then the caller's business.
+            connection: as in `add`; with a generator, a savepoint takes back what
+                was sent before a job that turns out bad.
 
         Raises:
             ConfigError: an option of a job is out of its range.
             PayloadError: the data of a job cannot be stored.
         """
-        given = checked(jobs, self._limit, whole=not atomic or connection is not None)
-        if count_only:
-            stream = job_ops.add_stream_atomic if atomic else job_ops.add_stream
-            return self._run(stream(self.name, given, self._limit), connection)
-        bulk = job_ops.add_bulk_atomic if atomic else job_ops.add_bulk
-        return self._run(bulk(self.name, given, self._limit), connection)
+        make = job_ops.add_stream if count_only else job_ops.add_bulk
+        given = check_bulk(jobs, self._limit, atomic=atomic, connection=connection)
+        bulk: Op[list[Job] | int] = make(self.name, given, self._limit)
+        op = together(bulk, jobs, atomic=atomic, connection=connection)
+        return self._run(op, connection)
 
     def get(self, job_id: int, *, connection: Any = None) -> Job:
         """Return a snapshot of a job.
@@ -347,15 +350,33 @@ class Queue:
             return run(own, op, schema)
 
 
-def checked(jobs: Iterable[NewJob], limit: int, *, whole: bool) -> Iterable[NewJob]:
+def check_bulk(
+    jobs: object, limit: int, *, atomic: bool, connection: object
+) -> Iterable[NewJob]:
     """Check a list before anything is sent, where an error would leave a part in.
 
     A generator can be read only once: its jobs are checked as they are sent.
     """
-    if whole and isinstance(jobs, Sequence):
+    if isinstance(jobs, (str, bytes)) or not isinstance(jobs, Iterable):
+        raise ConfigError.bad("jobs", jobs, "NewJob(name, data, …) items")
+    if isinstance(jobs, Sequence) and (not atomic or connection is not None):
         for job in jobs:
             options.encode_job(job, limit)
     return jobs
+
+
+def together(
+    bulk: Op[T], jobs: Iterable[NewJob], *, atomic: bool, connection: object
+) -> Op[T] | Atomic[T]:
+    """Make a bulk all or nothing, unless told otherwise.
+
+    In a caller's transaction a generator takes a savepoint: it may turn out bad when
+    a part was sent already.
+    """
+    if not atomic:
+        return bulk
+    lazy = connection is not None and not isinstance(jobs, Sequence)
+    return Atomic(bulk, savepoint=lazy)
 
 
 def check_id(job_id: object) -> int:

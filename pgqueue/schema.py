@@ -98,6 +98,9 @@ def metadata(schema: str = "pgqueue") -> MetaData:
         needed("priority", sa.Integer()),
         needed("attempt", sa.Integer()),
         needed("stalled", sa.Integer()),
+        sa.CheckConstraint(
+            "run_at < '9999-01-01 00:00+00'", name="delayed_run_at_range"
+        ),
     )
     sa.Index("delayed_due", delayed.c.queue_id, delayed.c.run_at, delayed.c.job_id)
     sa.Table(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias, overload
+
+from pgqueue.errors import ConfigError
 
 JsonValue: TypeAlias = Any
 """Job data, results and progress: whatever JSON can say."""
@@ -196,8 +199,15 @@ class QueueInfo:
     counts: Counts
 
 
-def seconds(duration: Duration) -> float:
-    """Return a duration as seconds."""
+def seconds(duration: object) -> float:
+    """Return a duration as seconds.
+
+    Raises:
+        ConfigError: it is none; text is not read here.
+    """
     if isinstance(duration, timedelta):
         return duration.total_seconds()
-    return float(duration)
+    if isinstance(duration, (int, float)) and not isinstance(duration, bool):
+        with suppress(OverflowError):
+            return float(duration)
+    raise ConfigError.bad("duration", duration, "a timedelta or seconds")

@@ -76,7 +76,8 @@ TABLES = (
         priority integer NOT NULL,
         attempt integer NOT NULL,
         stalled integer NOT NULL,
-        PRIMARY KEY (queue_id, job_id)
+        PRIMARY KEY (queue_id, job_id),
+        CONSTRAINT delayed_run_at_range CHECK (run_at < '9999-01-01 00:00+00')
     )
     """,
     "CREATE INDEX delayed_due ON pgqueue.delayed (queue_id, run_at, job_id)",
@@ -217,7 +218,10 @@ DECLARE
     item record;
     due_soon boolean;
 BEGIN
-    IF strpos(jobs::text, '"key"') = 0 THEN
+    -- The text alone is no proof: data may well have a "key" of its own.
+    IF strpos(jobs::text, '"key"') = 0 OR NOT EXISTS (
+        SELECT FROM json_array_elements(jobs) AS e WHERE e ->> 'key' IS NOT NULL
+    ) THEN
         RETURN QUERY
         WITH asked AS MATERIALIZED (
             SELECT nextval('pgqueue.job_seq') AS id, a.*,
@@ -349,8 +353,9 @@ $$
 
 VIEW = """
 CREATE VIEW pgqueue.jobs AS
-SELECT j.id, q.name AS queue, j.name, s.state, s.priority, j.data, s.attempt,
-    j.attempts, s.stalled, j.created_at, s.run_at, s.started_at, s.finished_at,
+SELECT j.id, q.name AS queue, j.name, s.state,
+    coalesce(s.priority, j.priority) AS priority, j.data, s.attempt, j.attempts,
+    s.stalled, j.created_at, s.run_at, s.started_at, s.finished_at,
     p.value AS progress, s.result, s.error, j.key, j.options, s.worker
 FROM (
     SELECT r.queue_id, r.job_id, 'waiting' AS state, r.priority, r.attempt, r.stalled,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -12,6 +12,10 @@ from pgqueue.errors import DatabaseUnavailable, PayloadError, PgQueueError, Sche
 MISSING: Final = frozenset({"42P01", "3F000", "42883", "42703", "42P10"})
 GONE: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25006", "25P03", "53300"})
 CONFLICT: Final = frozenset({"40001", "40P01", "55P03"})
+
+
+PASSING: Final = ("40", "53", "55", "57", "58", "XX", "54000")
+"""Classes of errors that are not about what was sent, so that it may be sent again."""
 
 
 def sqlstate(error: psycopg.Error) -> str:
@@ -29,6 +33,11 @@ def is_connection_loss(error: BaseException) -> bool:
     return not code and isinstance(
         error, (psycopg.OperationalError, psycopg.InterfaceError)
     )
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the server refused for the moment: a conflict, no room, a time limit."""
+    return isinstance(error, psycopg.Error) and sqlstate(error).startswith(PASSING)
 
 
 def translate(error: psycopg.Error, where: str) -> PgQueueError | None:
@@ -55,6 +64,16 @@ def translate(error: psycopg.Error, where: str) -> PgQueueError | None:
             "makes repeating it safe"
         )
     return None
+
+
+def server_of(
+    connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any],
+) -> str:
+    """Return words for the server that a connection is to, or was before it broke."""
+    try:
+        return describe(connection.info.dsn)
+    except psycopg.Error:
+        return "the database"
 
 
 def describe(dsn: str) -> str:

@@ -25,9 +25,16 @@ Op: TypeAlias = Generator[Statement, list[Row], T]
 
 @dataclass(frozen=True, slots=True)
 class Atomic(Generic[T]):
-    """An operation whose statements stand or fall together."""
+    """An operation whose statements stand or fall together.
+
+    Attributes:
+        op: the operation.
+        savepoint: whether a failure takes back what it did in a caller's transaction
+            too, so that the caller may go on after it.
+    """
 
     op: Op[T]
+    savepoint: bool = False
 
 
 def atomic(make: Callable[P, Op[T]]) -> Callable[P, Atomic[T]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pgqueue import options, payload
@@ -16,16 +17,27 @@ if TYPE_CHECKING:
 BULK_ROWS: Final = 2000
 BULK_BYTES: Final = 4 * 1024 * 1024
 FOREVER: Final = 2**31 - 1
+YEAR_9999: Final = 253_370_764_800_000_000  # in microseconds since the epoch
+CURSOR: Final = re.compile(r"([a-z]+)/(-?[0-9]{1,19})/(-?[0-9]{1,19})")
 
-LISTS: Final[dict[str, tuple[str, dict[str, object]]]] = {
-    "waiting": ("list_waiting", {"low": 0, "high": 0}),
-    "prioritized": ("list_waiting", {"low": 1, "high": FOREVER}),
-    "delayed": ("list_delayed", {}),
-    "active": ("list_active", {}),
-    "completed": ("list_finished", {"state": "completed"}),
-    "failed": ("list_finished", {"state": "failed"}),
+
+class Listing(NamedTuple):
+    """How the jobs of one state are listed: by which statement, from which key on."""
+
+    statement: str
+    fixed: dict[str, object]
+    before_first: int
+
+
+LISTS: Final = {
+    "waiting": Listing("list_waiting", {"low": 0, "high": 0}, -1),
+    "prioritized": Listing("list_waiting", {"low": 1, "high": FOREVER}, -1),
+    "delayed": Listing("list_delayed", {}, -1),
+    "active": Listing("list_active", {}, -1),
+    "completed": Listing("list_finished", {"state": "completed"}, YEAR_9999),
+    "failed": Listing("list_finished", {"state": "failed"}, YEAR_9999),
 }
-"""Statement and parameters of each listing, in the order `jobs()` goes through them."""
+"""The listing of each state, in the order in which `jobs()` goes through them."""
 
 
 class Added(NamedTuple):
@@ -97,10 +109,6 @@ def add_stream(queue: str, jobs: Iterable[NewJob], limit: int) -> Op[int]:
         added = yield from add_encoded(queue, elements)
         count += sum(not one.existing for one in added)
     return count
-
-
-add_bulk_atomic = atomic(add_bulk)
-add_stream_atomic = atomic(add_stream)
 
 
 def snapshot(queue: str, new: NewJob, added: Added) -> Job:
@@ -176,22 +184,22 @@ def list_page(
     Each state has its own order: waiting as they will be claimed, delayed by due
     time, active by claim time, completed and failed newest first.
     """
-    first_state, key, last_id = parse_cursor(after, states)
-    todo = list(states[states.index(first_state) :] if first_state else states)
+    place = parse_cursor(after, states)
+    todo = states[states.index(place.state) :] if place else states
     found: list[Job] = []
     cursor: str | None = None
     skip = start
     for state in todo:
-        name, fixed = LISTS[state]
-        resumed = state == first_state
+        listing = LISTS[state]
+        if place is None or place.state != state:
+            place = Place(state, listing.before_first, 0)
         rows = yield Statement(
-            name,
+            listing.statement,
             {
                 "queue": queue,
-                **fixed,
-                "first": not resumed,
-                "key": key,
-                "id": last_id,
+                **listing.fixed,
+                "key": place.key,
+                "id": place.id,
                 "limit": limit - len(found) + 1,
                 "offset": skip,
             },
@@ -203,8 +211,8 @@ def list_page(
         room = limit - len(found)
         found += [from_row(queue, row) for row in rows[:room]]
         if len(rows) > room:
-            last = rows[room - 1] if room else None
-            cursor = f"{state}/{last[18]}/{last[19]}" if last else f"{state}/first/0"
+            key, last_id = rows[room - 1][18:20] if room else place[1:]
+            cursor = f"{state}/{key}/{last_id}"
             break
     return Page(tuple(found), cursor)
 
@@ -216,19 +224,29 @@ def still_to_skip(queue: str, state: str, skip: int) -> Op[int]:
     return max(0, skip - (rows[0][order.index(state)] if rows else 0))
 
 
-def parse_cursor(
-    after: str | None, states: Sequence[str]
-) -> tuple[str | None, int, int]:
-    """Return the state and the key that a cursor stands for."""
+class Place(NamedTuple):
+    """Where in a listing a page ended: at this job of this state."""
+
+    state: str
+    key: int
+    id: int
+
+
+def parse_cursor(after: object, states: Sequence[str]) -> Place | None:
+    """Return the place that a cursor stands for.
+
+    Raises:
+        ConfigError: it is the cursor of no page with these states.
+    """
     if after is None:
-        return None, 0, 0
-    state, _, rest = after.partition("/")
-    key, _, last_id = rest.partition("/")
-    if state not in states or not last_id.lstrip("-").isdecimal():
-        raise ConfigError.bad("after", after, "the cursor of a page with these states")
-    if key == "first":
-        return state, -(2**31), -(2**62)
-    return state, int(key), int(last_id)
+        return None
+    match = CURSOR.fullmatch(after) if isinstance(after, str) else None
+    if match is not None and match[1] in states:
+        place = Place(match[1], int(match[2]), int(match[3]))
+        highest = FOREVER if "low" in LISTS[place.state].fixed else YEAR_9999
+        if -1 <= place.key <= highest and -(2**63) <= place.id < 2**63:
+            return place
+    raise ConfigError.bad("after", after, "the cursor of a page with these states")
 
 
 def remove(queue: str, job_id: int) -> Op[bool]:
@@ -262,6 +280,7 @@ def removal(
     }
 
 
+@atomic
 def retry(queue: str, job_id: int) -> Op[Job]:
     """Put a completed or failed job back to waiting, its attempts still counted."""
     params = {"queue": queue, "job_id": job_id, "states": ["completed", "failed"]}

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BATCH: Final = 1000
+CLAIM_PAUSE: Final = 0.01
+CLAIM_LOOKS: Final = 200
+"""A claim takes milliseconds; what writes leases for two seconds is none."""
 
 CLEANABLE: Final[dict[str, tuple[str, dict[str, object], str]]] = {
     "waiting": ("find_waiting", {"low": 0, "high": 0, "only_paused": False}, "waiting"),
@@ -99,9 +102,11 @@ def is_paused(queue: str) -> Op[bool]:
 def drain(queue: str, *, delayed: bool) -> Op[int]:
     """Remove the waiting jobs, and the delayed ones if asked; return how many."""
     found = yield from queue_id(queue)
-    drained = yield from drain_waiting(found)
+    # Delayed jobs first: one that becomes due meanwhile is then among the waiting.
+    drained = 0
     if delayed:
         drained += yield from drain_by_id("drain_delayed", found)
+    drained += yield from drain_waiting(found)
     return drained
 
 
@@ -143,6 +148,10 @@ def clean(queue: str, grace: float, limit: int, state: str) -> Op[list[int]]:
     """
     statement, fixed, standing = CLEANABLE[state]
     most = limit or None
+    if state == "active":
+        # A worker that is late with its heartbeat is dead from here on: it cannot renew
+        # its lease between the look and the removal.
+        yield Statement("bury_workers", {})
     rows = yield Statement(
         statement, {"queue": queue, **fixed, "grace": grace, "limit": most}
     )
@@ -169,20 +178,31 @@ def obliterate(queue: str, *, force: bool) -> Op[None]:
     """Pause the queue, then remove everything in it; its id stays."""
     found = yield from queue_id(queue)
     yield Statement("pause_queue", {"queue_id": found})
-    active = yield from count_active(found)
-    if active and not force:
-        raise QueueNotEmpty(queue, active)
+    yield from await_claims()
     while True:
+        active = yield from count_active(found)
+        if active and not force:
+            raise QueueNotEmpty(queue, active)
         if active:
             yield Statement("drop_leases", {"queue_id": found})
-        yield from drain_waiting(found)
         yield from drain_by_id("drain_delayed", found)
+        yield from drain_waiting(found)
         yield from drain_by_id("drain_finished", found)
-        # A claim that began before the pause may have committed since.
-        active = yield from count_active(found)
-        if not active:
+        # None is left, unless a claim outlasted our patience.
+        if not (yield from count_active(found)):
             break
     yield Statement("reset_queue", {"queue_id": found})
+
+
+def await_claims() -> Op[None]:
+    """Wait for the claims under way, which may have begun before a pause, to end."""
+    pause, asked = 0.0, None
+    for _ in range(CLAIM_LOOKS):
+        params = {"pause": pause, "asked": asked}
+        rows = yield Statement("claims_under_way", params)
+        if not rows:
+            break
+        pause, asked = CLAIM_PAUSE, [row[0] for row in rows]
 
 
 def count_active(queue_id: int) -> Op[int]:

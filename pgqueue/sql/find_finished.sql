@@ -1,8 +1,8 @@
 -- find_finished: read
 -- Ids of jobs that completed or failed long enough ago, oldest first.
 SELECT f.job_id
-FROM pgqueue.queue q
-JOIN pgqueue.finished f ON f.queue_id = q.id AND f.state = %(state)s
-WHERE q.name = %(queue)s
+FROM pgqueue.finished f
+WHERE f.queue_id = (SELECT q.id FROM pgqueue.queue q WHERE q.name = %(queue)s)
+    AND f.state = %(state)s
     AND f.finished_at <= clock_timestamp() - %(grace)s * interval '1 second'
 ORDER BY f.finished_at, f.job_id LIMIT %(limit)s

@@ -1,12 +1,12 @@
 -- remove_expired: active -> removed
--- Remove jobs from leases that are not valid. The lease rows are locked first, so that
--- recovery and a late finish wait, and then no longer find these jobs.
+-- Remove jobs from leases of workers that are dead or gone; a dead worker cannot renew,
+-- so none of them becomes valid again. The lease rows are locked first, so that recovery
+-- and a late finish wait, and then no longer find these jobs.
 WITH held AS MATERIALIZED (
     SELECT l.queue_id, l.worker_id, l.id, l.job_ids, l.attempts, l.stalls
     FROM pgqueue.queue q JOIN pgqueue.lease l ON l.queue_id = q.id
     WHERE q.name = %(queue)s AND l.job_ids && %(job_ids)s::bigint[] AND NOT EXISTS (
-        SELECT FROM pgqueue.worker w WHERE w.id = l.worker_id AND w.dead_at IS NULL
-            AND w.heartbeat_at >= clock_timestamp() - w.lease * interval '1 second')
+        SELECT FROM pgqueue.worker w WHERE w.id = l.worker_id AND w.dead_at IS NULL)
     ORDER BY l.queue_id, l.id FOR UPDATE OF l
 ), listed AS MATERIALIZED (
     SELECT h.queue_id, h.worker_id, h.id, a.job_id, a.attempt, a.stalled,

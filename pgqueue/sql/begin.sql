@@ -1,0 +1,3 @@
+-- begin: read
+-- Nothing; sent where psycopg begins a transaction before the first statement in it.
+SELECT
