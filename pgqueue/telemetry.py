@@ -55,7 +55,9 @@ def emit(fact: str, **fields: Any) -> None:
     level = LEVELS.get(fact, logging.INFO)
     if logger.isEnabledFor(level):
         text = " ".join(f"{name}={value}" for name, value in fields.items())
-        logger.log(level, "%s %s", fact, text)
+        # A handler that writes JSON wants the fields apart.
+        extra = {"fact": fact, "fields": fields}
+        logger.log(level, "%s %s", fact, text, extra=extra)
 
 
 def wanted(fact: str) -> bool:
