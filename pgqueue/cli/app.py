@@ -27,7 +27,7 @@ DECLINED: Final = 1
 BROKEN: Final = 1
 BAD: Final = 2
 INTERRUPTED: Final = 130
-PIPE_CLOSED: Final = 141
+PIPE_CLOSED: Final = 1
 
 
 class Root(Group):
@@ -71,6 +71,8 @@ def run(arguments: list[str] | None = None) -> int:
         # The reader has enough. Nothing more may be written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
+    except SystemExit:  # click's own answer to a closed pipe
+        return PIPE_CLOSED
     except (KeyboardInterrupt, click.Abort) as error:
         return interrupted(error)
     except click.ClickException as error:
@@ -81,8 +83,10 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def interrupted(error: BaseException) -> int:
-    """End after Ctrl-C: click raises Abort for one that comes while it asks."""
-    if isinstance(error, click.Abort) and error.__cause__ is None:
+    """End after Ctrl-C, or after a question was answered with no."""
+    if isinstance(error, click.Abort) and not isinstance(
+        error.__context__, KeyboardInterrupt
+    ):
         complain("nothing was changed")
         return DECLINED
     return INTERRUPTED

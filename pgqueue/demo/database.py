@@ -36,17 +36,16 @@ def database(dsn: str | None, show: Show, interrupts: Interrupts) -> Iterator[st
     began = perf_counter()
     show.line("starting a private PostgreSQL …")
     try:
-        # Half started it could not be stopped: Ctrl-C waits for a second or two.
-        with interrupts.held():
-            server.start()
+        server.start()
+        interrupts.check()
         migrate.upgrade(server.dsn())
+        interrupts.check()
         show.line(f"PostgreSQL is up and migrated after {perf_counter() - began:.1f} s")
         yield server.dsn()
     finally:
-        with interrupts.held():
-            server.stop()
-            if interrupts.count:
-                show.line("stopped; the private PostgreSQL and its folder are gone")
+        server.stop()
+        if interrupts.count:
+            show.line("stopped; the private PostgreSQL and its folder are gone")
 
 
 def empty(dsn: str, show: Show) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import threading
-from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
@@ -47,14 +46,16 @@ def demo(
             queue.add_bulk(jobs)
             took = perf_counter() - began
             show.line(f"found and added {len(jobs):,} jobs in {took:.1f} s")
+            interrupts.check()
             asyncio.run(work(used, len(jobs), show, interrupts))
+            interrupts.check()
             report(queue, show)
         if dsn is not None:
             show.line(
                 f"the jobs stay; to remove them: pgqueue queue obliterate {QUEUE}"
             )
         elif keep:
-            wait(used, show)
+            wait(used, show, interrupts)
 
 
 async def work(dsn: str, total: int, show: Show, interrupts: Interrupts) -> None:
@@ -69,28 +70,23 @@ async def work(dsn: str, total: int, show: Show, interrupts: Interrupts) -> None
         remove_on_fail=False,
         dsn=dsn,
     )
-    loop, interrupted = asyncio.get_running_loop(), asyncio.Event()
-
-    def interrupt() -> None:
-        loop.call_soon_threadsafe(interrupted.set)
-
-    with interrupts.held(interrupt), show.progress(total) as tell:
+    with show.progress(total) as tell:
         async with AsyncQueue(QUEUE, dsn=dsn) as queue:
-            working = loop.create_task(worker.serve())
+            working = asyncio.ensure_future(worker.serve())
+            await asyncio.sleep(0)  # before it has begun it could not be stopped
             try:
-                while not (working.done() or interrupted.is_set()):
+                while not (working.done() or interrupts.count):
+                    await asyncio.wait((working,), timeout=LOOK)
                     counts = await queue.counts()
                     tell(counts)
                     if counts.completed + counts.failed >= total:
                         break
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(interrupted.wait(), LOOK)
             finally:
-                worker.stop(now=interrupted.is_set())
+                worker.stop(now=interrupts.count > 0)
                 await working
 
 
-def wait(dsn: str, show: Show) -> None:
+def wait(dsn: str, show: Show, interrupts: Interrupts) -> None:
     """Leave the server up until Ctrl-C."""
     show.line("")
     show.line("the server stays up until Ctrl-C; in another terminal:")
@@ -98,5 +94,6 @@ def wait(dsn: str, show: Show) -> None:
     show.line("  pgqueue queue ls")
     show.line(f"  pgqueue job ls {QUEUE} --state failed")
     show.line('  psql "$PGQUEUE_DSN"')
-    with suppress(KeyboardInterrupt):
-        threading.Event().wait()
+    never = threading.Event()
+    while not interrupts.count:
+        never.wait(LOOK)
