@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
+import psycopg
+
 from pgqueue import migrate
 from pgqueue.db.translate import describe
 from pgqueue.embedded import EmbeddedServer
@@ -40,12 +42,19 @@ def database(dsn: str | None, show: Show, interrupts: Interrupts) -> Iterator[st
         interrupts.check()
         migrate.upgrade(server.dsn())
         interrupts.check()
-        show.line(f"PostgreSQL is up and migrated after {perf_counter() - began:.1f} s")
+        took = perf_counter() - began
+        show.line(f"{version(server.dsn())} is up and migrated after {took:.1f} s")
         yield server.dsn()
     finally:
         server.stop()
         if interrupts.count:
             show.line("stopped; the private PostgreSQL and its folder are gone")
+
+
+def version(dsn: str) -> str:
+    """Return the server's name and version."""
+    with psycopg.connect(dsn) as connection:
+        return f"PostgreSQL {connection.info.parameter_status('server_version')}"
 
 
 def empty(dsn: str, show: Show) -> None:
