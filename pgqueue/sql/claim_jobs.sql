@@ -3,6 +3,7 @@
 -- The stretches of the index to look at come from the worker's seek hints, best first:
 -- dead entries before a stretch cost nothing, whatever snapshot keeps them. Rows are
 -- locked one by one as the outer LIMIT takes them, and never updated, so a ctid holds.
+-- A worker that was declared dead and does not know it yet gets nothing.
 -- Crash before commit: nothing happened. Crash after: the lease ends, recover_jobs.
 WITH taken AS MATERIALIZED (
     DELETE FROM pgqueue.ready WHERE ctid = ANY(ARRAY(
@@ -21,6 +22,9 @@ WITH taken AS MATERIALIZED (
         ) AS next
         WHERE EXISTS (
             SELECT FROM pgqueue.queue q WHERE q.id = %(queue_id)s AND NOT q.paused
+        ) AND NOT EXISTS (
+            SELECT FROM pgqueue.worker w
+            WHERE w.id = %(worker_id)s AND w.dead_at IS NOT NULL
         )
         LIMIT %(limit)s
     ))

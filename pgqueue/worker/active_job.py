@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from pgqueue import options, payload
+from pgqueue.errors import LeaseLost, PayloadError
 from pgqueue.types import Job, JobState, JsonValue
 
 if TYPE_CHECKING:
@@ -98,10 +100,18 @@ class ActiveJob:
             LeaseLost: another worker may run this job now; stop.
         """
         text = payload.encode(value, f"progress of job {self.id}")
+        if self.cancelled:
+            raise LeaseLost(self.id)
         assert self.reporter is not None, "progress is for a running job"  # noqa: S101
         self.traces = True
         self.progress = value
         return self.reporter.progress(self, text)
+
+    def loaded(self) -> ActiveJob:
+        """Return the job with its data; what cannot be read fails the run later."""
+        with suppress(PayloadError):
+            self.data = payload.decode(self.raw_data)
+        return self
 
     def snapshot(
         self,

@@ -42,18 +42,19 @@ class Doze:
     """The sleep of one worker over all its queues.
 
     Attributes:
+        armed: this session says that it sleeps.
         trusted: a job added from now on rings.
     """
 
     def __init__(self, queue_ids: Sequence[int]) -> None:
         self._places = [{"queue_id": queue_id} for queue_id in queue_ids]
         self._asked = Asked.NOTHING
-        self._armed_on: int | None = None
-        self._undo: list[dict[str, int]] = []
+        self._unclear = False
         self._mark = 0
         self._busy = 0
         self._rings: deque[float] = deque(maxlen=RINGS_A_SECOND)
         self._poll = FIRST_POLL
+        self.armed = False
         self.trusted = False
 
     def rung(self, now: float) -> None:
@@ -61,10 +62,14 @@ class Doze:
         self._rings.append(now)
 
     def forget(self) -> None:
-        """The session is gone, and the lock with it; or the bell cannot be heard."""
-        self._armed_on = None
-        self._undo = []
-        self.trusted = False
+        """The session holds no lock: it let go of them, or is gone with them."""
+        self.armed = self.trusted = self._unclear = False
+
+    def doubt(self) -> None:
+        """A round trip was refused: its locks stay taken, they know no rollback."""
+        if self._asked in (Asked.ARM, Asked.DISARM):
+            self.armed = self.trusted = False
+            self._unclear = True
 
     def claimed(self, found: int) -> None:
         """Note what a claim found."""
@@ -78,46 +83,40 @@ class Doze:
         return self._poll
 
     def statements(
-        self, now: float, generation: int, *, idle: bool, listening: bool
+        self, now: float, *, idle: bool, full: bool, listening: bool
     ) -> list[Statement]:
         """Return what goes out before the next claims.
 
         Args:
             now: seconds of the loop's clock.
-            generation: which connection the round trip uses.
-            idle: the last claims came back short.
+            idle: there is room, and the last claims came back short.
+            full: there is no room; being woken would change nothing.
             listening: the bell can be heard.
         """
-        armed = self._armed_on == generation
         often = len(self._rings) == RINGS_A_SECOND and now - self._rings[0] < 1.0
+        awake = full or self._busy >= BUSY_ROUNDS or often or not listening
         self._asked = Asked.NOTHING
-        if self._undo:
-            # Session locks count: what was half taken must go before the next try.
+        if self._unclear or (self.armed and awake):
             self._asked = Asked.DISARM
-            return [Statement("disarm_doorbell", place) for place in self._undo]
-        if armed and (self._busy >= BUSY_ROUNDS or often or not listening):
-            self._asked = Asked.DISARM
-            return [Statement("disarm_doorbell", place) for place in self._places]
-        if armed and not self.trusted:
+            return [Statement("disarm_doorbell", {})]
+        if self.armed and not self.trusted:
             self._asked = Asked.OLDEST
             return [Statement("oldest_writer", {})]
-        if not armed and idle and not self._busy and listening and not often:
+        if not self.armed and idle and not self._busy and not awake:
             self._asked = Asked.ARM
             arm = [Statement("arm_doorbell", place) for place in self._places]
             return [*arm, Statement("sleep_mark", {})]
         return []
 
-    def learn(self, answers: list[list[Row]], generation: int) -> None:
+    def learn(self, answers: list[list[Row]]) -> None:
         """Take in the answers to `statements`."""
         match self._asked:
             case Asked.ARM:
-                self._mark = answers[-1][0][0]
-                taken = [answer[0][0] for answer in answers[:-1]]
-                if all(taken):
-                    self._armed_on = generation
-                else:
-                    places = zip(self._places, taken, strict=True)
-                    self._undo = [place for place, got in places if got]
+                *taken, mark = (answer[0][0] for answer in answers)
+                self._mark = mark
+                self.armed = all(taken)
+                # Session locks count: what was half taken goes before the next try.
+                self._unclear = not self.armed
             case Asked.DISARM:
                 self.forget()
             case Asked.OLDEST:

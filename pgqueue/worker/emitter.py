@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from pgqueue import telemetry
 from pgqueue.errors import ConfigError
+from pgqueue.worker.outcome import describe
 
 Listener = Callable[..., Any]
 L = TypeVar("L", bound=Listener)
@@ -61,7 +62,7 @@ class Emitter:
         for listener in self._listeners.get(event, ()):
             try:
                 answer = listener(*args)
-            except Exception as error:  # noqa: BLE001  a listener is user code
+            except BaseException as error:  # noqa: BLE001  a listener is user code
                 self._complain(event, error)
                 continue
             if inspect.isawaitable(answer):
@@ -71,22 +72,29 @@ class Emitter:
 
     def error(self, error: BaseException, during: str) -> None:
         """Report what went wrong outside any job."""
-        telemetry.emit("worker.error", during=during, error=repr(error))
+        telemetry.emit("worker.error", during=during, error=describe(error))
         self.emit("error", error)
 
-    async def settle(self) -> None:
-        """Wait until the async listeners that were called have returned."""
+    async def settle(self, patience: float) -> None:
+        """Wait, but not for ever, until the async listeners have returned."""
+        deadline = asyncio.get_running_loop().time() + patience
         while self._tasks:
-            await asyncio.wait(self._tasks)
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                for task in self._tasks:
+                    task.cancel()
+                return
+            await asyncio.wait(self._tasks, timeout=left)
 
     async def _follow(self, event: str, answer: Any) -> None:
         try:
             await answer
-        except Exception as error:  # noqa: BLE001  a listener is user code
+        except BaseException as error:  # noqa: BLE001  a listener is user code
             self._complain(event, error)
 
-    def _complain(self, event: str, error: Exception) -> None:
+    def _complain(self, event: str, error: BaseException) -> None:
         if event == "error":
-            telemetry.emit("worker.error", during="error listener", error=repr(error))
+            text = describe(error)
+            telemetry.emit("worker.error", during="error listener", error=text)
         else:
             self.error(error, f"{event} listener")

@@ -18,7 +18,8 @@ from pgqueue.worker.outcome import Outcome, TimedOut, completed, failed
 Handler = Callable[[ActiveJob], Any]
 Settle = Callable[[ActiveJob, Outcome, float], None]
 
-LEASE_LOST: Final = "the lease was lost"
+GRACE: Final = 1.0
+"""How long an `async def` handler may take to end once its timeout cancelled it."""
 
 
 class AsyncExecutor:
@@ -34,6 +35,7 @@ class AsyncExecutor:
         self._settle = settle
         self._reporter = reporter
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
         self._running: dict[ActiveJob, asyncio.Task[None]] = {}
 
     def __len__(self) -> int:
@@ -46,7 +48,9 @@ class AsyncExecutor:
     def start(self, job: ActiveJob) -> None:
         """Start a job."""
         job.reporter = self._reporter
-        self._running[job] = self._loop.create_task(self._run(job))
+        # Not the context of whoever starts it, which may be a job that just ended.
+        context = self._context.copy()
+        self._running[job] = self._loop.create_task(self._run(job), context=context)
 
     def abandon(self, job: ActiveJob) -> None:
         """Cancel a running job; nobody will hear its outcome."""
@@ -77,15 +81,29 @@ class AsyncExecutor:
 
     async def _within(self, job: ActiveJob, seconds: float) -> Any:
         limit = asyncio.timeout(seconds)
+        # A handler may also swallow the cancellation and go on.
+        deaf = self._loop.call_later(seconds + GRACE, self._give_up, job)
         try:
             async with limit:
                 return await self._handler(job)
         except TimeoutError as error:
             if limit.expired():
-                raise TimedOut(
-                    f"took longer than its timeout of {seconds:g} s"
-                ) from error
+                raise timed_out(seconds) from error
             raise
+        finally:
+            deaf.cancel()
+
+    def _give_up(self, job: ActiveJob) -> None:
+        if job in self._running:
+            self.abandon(job)
+            telemetry.emit("worker.abandoned", queue=job.queue, job_id=job.id)
+            seconds = job.options.timeout or 0.0
+            self._settle(job, failed(job, timed_out(seconds)), seconds + GRACE)
+
+
+def timed_out(seconds: float) -> TimedOut:
+    """Return the error of a run that took too long."""
+    return TimedOut(f"took longer than its timeout of {seconds:g} s")
 
 
 class ThreadExecutor:
@@ -107,7 +125,7 @@ class ThreadExecutor:
         self._done: deque[tuple[ActiveJob, Outcome, float]] = deque()
         self._noticed = True
         self._threads = 0
-        self._idle = 0
+        self._lock = threading.Lock()
         self._running: dict[ActiveJob, asyncio.TimerHandle | None] = {}
 
     def __len__(self) -> int:
@@ -132,11 +150,15 @@ class ThreadExecutor:
 
     def abandon(self, job: ActiveJob) -> None:
         """Tell a running job to stop; nobody will hear its outcome."""
-        job.cancelled = True
-        if job in self._running:
-            timer = self._running.pop(job)
-            if timer is not None:
-                timer.cancel()
+        if job not in self._running:
+            return
+        timer = self._running.pop(job)
+        if timer is not None:
+            timer.cancel()
+        with self._lock:
+            job.cancelled = True
+            ended = any(done[0] is job for done in self._done)
+        if not ended:
             # Its thread may never come back: make room for another.
             self._threads -= 1
             telemetry.emit("worker.abandoned", queue=job.queue, job_id=job.id)
@@ -154,19 +176,19 @@ class ThreadExecutor:
 
     def _work(self) -> None:
         """Run jobs until told to end, or until abandoned with one."""
-        while (job := self._todo.get()) is not None:
+        while (job := self._next()) is not None:
             began = time.perf_counter()
             try:
                 job.data = payload.decode(job.raw_data)
                 result = copy_context().run(self._handler, job)
-                if isinstance(result, Awaitable):
-                    raise TypeError("a `def` handler returned an awaitable")  # noqa: TRY301
-                outcome = completed(job, result)
+                outcome = completed(job, plain(result))
             except BaseException as error:  # noqa: BLE001  whatever a handler raises
                 outcome = failed(job, error)
-            if job.cancelled:
-                return
-            self._done.append((job, outcome, time.perf_counter() - began))
+            # Abandoned or ended, never both: the threads are counted by it.
+            with self._lock:
+                if job.cancelled:
+                    return
+                self._done.append((job, outcome, time.perf_counter() - began))
             # One wake-up for all that ends until the loop looks.
             if self._noticed:
                 self._noticed = False
@@ -174,6 +196,11 @@ class ThreadExecutor:
                     self._loop.call_soon_threadsafe(self._collect)
                 except RuntimeError:
                     return
+
+    def _next(self) -> ActiveJob | None:
+        """Return the next job; None says that this thread is wanted no more."""
+        job = self._todo.get()
+        return None if job is None or job.cancelled else job
 
     def _collect(self) -> None:
         self._noticed = True
@@ -190,5 +217,17 @@ class ThreadExecutor:
             return
         timeout = job.options.timeout or 0.0
         self.abandon(job)
-        error = TimedOut(f"took longer than its timeout of {timeout:g} s")
-        self._settle(job, failed(job, error), timeout)
+        self._settle(job, failed(job, timed_out(timeout)), timeout)
+
+
+def plain(result: Any) -> Any:
+    """Return what a `def` handler returned, unless it is something to await.
+
+    Raises:
+        TypeError: it is; the worker would never await it.
+    """
+    if isinstance(result, Awaitable):
+        if asyncio.iscoroutine(result):
+            result.close()
+        raise TypeError("a `def` handler returned an awaitable; make it `async def`")
+    return result

@@ -68,12 +68,20 @@ class Finisher:
             taken = [ended._replace(uncertain=True) for ended in taken]
         self._pending[:0] = taken
 
-    def holds(self, job_id: int) -> bool:
-        """Whether an outcome of the job is to be written."""
-        return any(ended.job.id == job_id for ended in self._pending)
+    def ids(self) -> set[int]:
+        """Return the jobs whose outcomes are to be written."""
+        return {ended.job.id for ended in self._pending}
 
-    def statement(self, worker_id: int, taken: list[Ended]) -> Statement:
-        """Return the statement that applies outcomes."""
+    def statements(self, worker_id: int, taken: list[Ended]) -> list[Statement]:
+        """Return what applies outcomes; if some were sent before, are we still alive?"""
+        if not taken:
+            return []
+        finish = self._finish(worker_id, taken)
+        if not any(ended.uncertain for ended in taken):
+            return [finish]
+        return [finish, Statement("renew_leases", {"worker_id": worker_id})]
+
+    def _finish(self, worker_id: int, taken: list[Ended]) -> Statement:
         queue_ids = {ended.job.queue_id for ended in taken}
         lease_ids = {ended.job.lease_id for ended in taken}
         elements = ",".join([self._element(*ended[:3]) for ended in taken])
@@ -87,12 +95,18 @@ class Finisher:
             },
         )
 
-    def settle(self, taken: list[Ended], rows: list[Row]) -> None:
-        """Tell listeners what was written, and which leases were lost."""
-        written = {row[0] for row in rows}
+    def settle(self, taken: list[Ended], answers: list[list[Row]]) -> None:
+        """Tell listeners what was written, and which leases were lost.
+
+        Args:
+            answers: to `statements` for the same outcomes.
+        """
+        written = {row[0] for row in answers[0]} if answers else set()
+        alive = len(answers) > 1 and bool(answers[1])
         for ended in taken:
-            # Sent twice, because the first answer was lost: the first one counted.
-            if ended.job.id in written or ended.uncertain:
+            # Sent twice, because the first answer was lost, by a worker that was alive
+            # all the time: nobody can have taken the lease, so the first one counted.
+            if ended.job.id in written or (ended.uncertain and alive):
                 self._report(ended.job, ended.outcome)
             else:
                 self.lost(ended.job)

@@ -16,6 +16,7 @@ import psycopg
 from pgqueue import telemetry
 from pgqueue.db.pool import connect_options
 from pgqueue.db.run import run
+from pgqueue.errors import PgQueueError
 from pgqueue.ops.leases import renew
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Heartbeat:
 
     Args:
         fenced: called, in the thread, once the database says that the worker is dead.
+        ended: called, in the thread, at its end.
     """
 
     def __init__(
@@ -46,11 +48,13 @@ class Heartbeat:
         worker_id: int,
         lease: float,
         fenced: Callable[[], None],
+        ended: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._worker_id = worker_id
         self._lease = lease
         self._fenced = fenced
+        self._ended = ended
         self._stop = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name="pgqueue-heartbeat", daemon=True
@@ -67,35 +71,34 @@ class Heartbeat:
         """End; last of all, when no lease is left."""
         self._stop.set()
 
-    def join(self, timeout: float) -> None:
-        """Wait until the thread has ended."""
-        self._thread.join(timeout)
-
     def time_left(self) -> float:
         """Return the seconds for which the leases are still certainly valid."""
         margin = max(self._lease * MARGIN, min(1.0, self._lease / 3))
         return self._renewed + self._lease - margin - clock()
 
     def _run(self) -> None:
+        try:
+            self._beat()
+        finally:
+            self._drop()
+            self._ended()
+
+    def _beat(self) -> None:
         pause = self._lease / 3
         while not self._stop.wait(pause):
             began = clock()
             try:
                 alive = self._renew()
-            except (psycopg.Error, OSError) as error:
+            except (psycopg.Error, OSError, PgQueueError) as error:
                 telemetry.emit("database.lost", during="heartbeat", error=str(error))
                 self._drop()
                 pause = min(1.0, self._lease / 10)
                 continue
-            except Exception as error:  # noqa: BLE001  the heart must go on
-                telemetry.emit("worker.error", during="heartbeat", error=repr(error))
-                continue
             if not alive:
                 self._fenced()
-                break
+                return
             self._renewed = began
             pause = self._lease / 3
-        self._drop()
 
     def _renew(self) -> bool:
         if self._connection is None:

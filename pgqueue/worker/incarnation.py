@@ -9,24 +9,30 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from pgqueue import telemetry
 from pgqueue.db.listener import Listener
 from pgqueue.ops import leases
 from pgqueue.worker.claimer import Claimer
+from pgqueue.worker.dispatch import Dispatch
 from pgqueue.worker.executor import AsyncExecutor, ThreadExecutor
 from pgqueue.worker.finisher import Finisher
 from pgqueue.worker.heartbeat import Heartbeat
 from pgqueue.worker.intake import Intake
-from pgqueue.worker.maintenance import Maintenance
+from pgqueue.worker.maintenance import INTERVAL, Maintenance
 from pgqueue.worker.outcome import Outcome, interrupted
 from pgqueue.worker.reporter import AsyncReporter, ThreadReporter
 from pgqueue.worker.session import Session
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
     from pgqueue.worker.active_job import ActiveJob
     from pgqueue.worker.worker import Worker
+
+LOOK_FOR_DRAINED: Final = 0.05
 
 LAST_WORDS: Final = 5.0
 """How long the last outcomes may take to be written once a worker stops (seconds)."""
@@ -47,8 +53,13 @@ class Incarnation:
         self._reporter = AsyncReporter(worker.settings, worker_id, worker.emitter)
         self._executor = self._make_executor()
         self._fenced = asyncio.Event()
+        self._stilled = asyncio.Event()
         self._heartbeat = Heartbeat(
-            worker.settings, worker_id, worker.lease, self._on_fenced
+            worker.settings,
+            worker_id,
+            worker.lease,
+            fenced=lambda: self._from_thread(self._fenced),
+            ended=lambda: self._from_thread(self._stilled),
         )
 
     async def live(
@@ -65,7 +76,11 @@ class Incarnation:
         )
         self._claimer = self._make_claimer(queues)
         maintenance = Maintenance(
-            self._worker.settings, self._emitter, queues, self._worker.max_stalled
+            self._worker.settings,
+            self._emitter,
+            queues,
+            self._worker.max_stalled,
+            interval=min(INTERVAL, self._worker.lease / 3),
         )
         self._heartbeat.start()
         claiming = self._loop.create_task(self._claimer.run(), name="claimer")
@@ -80,8 +95,10 @@ class Incarnation:
             for task in (claiming, *helpers):
                 task.cancel()
             await asyncio.gather(claiming, *helpers, return_exceptions=True)
-            await self._end(maintenance)
-        return self._fenced.is_set()
+            # Later the heartbeat finds its row gone, which says nothing.
+            fenced = self._fenced.is_set()
+            await self._end(maintenance, fenced=fenced)
+        return fenced
 
     # Beginning.
 
@@ -100,11 +117,16 @@ class Incarnation:
         return Claimer(
             session=self._session,
             intakes=[Intake(name, queue_id) for name, queue_id in queues.items()],
-            executor=self._executor,
+            dispatch=Dispatch(
+                self._executor,
+                self._finisher,
+                self._emitter,
+                lambda: self._worker.concurrency,
+                self._loop.time(),
+            ),
             finisher=self._finisher,
             emitter=self._emitter,
             worker_id=self._id,
-            limit=lambda: self._worker.concurrency,
             listening=lambda: self._listener is not None and self._listener.ready,
         )
 
@@ -142,34 +164,50 @@ class Incarnation:
     def _on_listening(self) -> None:
         self._claimer.look()
 
-    def _on_fenced(self) -> None:
-        """The heartbeat's thread says that the database has declared us dead."""
-        self._loop.call_soon_threadsafe(self._fenced.set)
+    def _from_thread(self, event: asyncio.Event) -> None:
+        # The loop may be closed: a heartbeat that cannot connect ends late.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(event.set)
 
     async def _until_over(
         self, claiming: asyncio.Task[None], stop: asyncio.Event, *, drain: bool
     ) -> None:
         """Return when told to stop, when fenced, or when drained if asked for."""
-        stopped = self._loop.create_task(stop.wait())
-        fenced = self._loop.create_task(self._fenced.wait())
-        try:
-            while not (stopped.done() or fenced.done() or claiming.done()):
-                left = self._heartbeat.time_left()
-                if left <= 0:
-                    self._fenced.set()
-                    return
-                await asyncio.wait(
-                    (stopped, fenced, claiming),
-                    timeout=min(left, 0.05) if drain else left,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
+        async with self._watching(claiming, stop) as watch:
+            while await watch(LOOK_FOR_DRAINED if drain else None):
                 if drain and self._claimer.drained:
                     return
-        finally:
-            stopped.cancel()
-            fenced.cancel()
         if claiming.done():
             claiming.result()
+
+    @asynccontextmanager
+    async def _watching(
+        self, claiming: asyncio.Task[None], event: asyncio.Event
+    ) -> AsyncIterator[Callable[[float | None], Awaitable[bool]]]:
+        """Give what waits for an event, the claimer's end or the end of the leases.
+
+        It returns whether neither came within the time it was given.
+        """
+        waiters = [self._loop.create_task(one.wait()) for one in (event, self._fenced)]
+        tasks = (claiming, *waiters)
+
+        async def watch(timeout: float | None) -> bool:  # noqa: ASYNC109
+            left = self._heartbeat.time_left()
+            if left > 0:
+                await asyncio.wait(
+                    tasks,
+                    timeout=left if timeout is None else min(left, max(0.0, timeout)),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+            if self._heartbeat.time_left() <= 0:
+                self._fenced.set()
+            return not (self._fenced.is_set() or any(task.done() for task in tasks))
+
+        try:
+            yield watch
+        finally:
+            for waiter in waiters:
+                waiter.cancel()
 
     # Ending.
 
@@ -177,34 +215,37 @@ class Incarnation:
         """Let what runs finish for a while, cut the rest off, write all outcomes."""
         self._emitter.emit("closing")
         self._claimer.stop()
-        hurry = self._loop.create_task(now.wait())
-        await asyncio.wait(
-            (claiming, hurry),
-            timeout=self._worker.shutdown_timeout,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        hurry.cancel()
+        deadline = self._loop.time() + self._worker.shutdown_timeout
+        async with self._watching(claiming, now) as watch:
+            while await watch(left := deadline - self._loop.time()) and left > 0:
+                pass
+        if self._fenced.is_set():
+            return
         for job in self._executor.running():
             self._executor.abandon(job)
             self._finisher.add(job, interrupted(job, self._worker.max_stalled), 0.0)
         self._claimer.ended()
         await asyncio.wait((claiming,), timeout=LAST_WORDS)
 
-    async def _end(self, maintenance: Maintenance) -> None:
-        if self._fenced.is_set():
+    async def _end(self, maintenance: Maintenance, *, fenced: bool) -> None:
+        if fenced:
             telemetry.emit("worker.fenced", name=self._worker.name)
             for job in self._executor.running():
                 self._executor.abandon(job)
                 self._finisher.lost(job)
         self._executor.close()
-        try:
-            async with asyncio.timeout(LAST_WORDS):
-                if not self._fenced.is_set():
-                    await self._session.run(leases.sign_off(self._id))
-                await self._reporter.close()
-                await maintenance.close()
-                await self._session.close()
-        except Exception as error:  # noqa: BLE001  the server may be gone
-            telemetry.emit("database.lost", during="stop", error=str(error).strip())
+        # Every outcome is written by now, or never will be.
         self._heartbeat.stop()
-        await asyncio.to_thread(self._heartbeat.join, 1.0)
+        if not fenced:
+            await self._bounded(self._session.run(leases.sign_off(self._id)))
+        for close in (self._reporter.close, maintenance.close, self._session.close):
+            await self._bounded(close())
+        await self._bounded(self._stilled.wait(), 1.0)
+
+    async def _bounded(self, last: Awaitable[object], limit: float = 2.0) -> None:
+        try:
+            async with asyncio.timeout(limit):
+                await last
+        except Exception as error:  # noqa: BLE001  the server may be gone
+            reason = str(error).strip() or repr(error)
+            telemetry.emit("database.lost", during="stop", error=reason)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pgqueue.ops.core import Row, Statement
 from pgqueue.worker.seek import WHOLE, Seek, Stretches
 
+if TYPE_CHECKING:
+    from pgqueue.worker.active_job import ActiveJob
+
 PROMOTE_BATCH: Final = 1000
 LOOK_FOR_DUE: Final = 0.05
 """How often an awake worker asks for the next due job; a sleeping one is rung."""
+
+LONGEST_POLL: Final = 0.5
+STILL_DUE: Final = 0.02
+"""When to look again for a due job that somebody else holds."""
 
 FALLBACK: Final = 5.0
 """The longest that a sleeping worker relies on being rung."""
@@ -32,6 +39,7 @@ class Intake:
     seek: Seek = field(default_factory=Seek)
     due_at: float = 0.0
     due_low: float = 0.0
+    looked_at: float = float("-inf")
     swept_due_at: float = float("-inf")
     hungry: bool = True
     sweeping: bool = False
@@ -65,12 +73,24 @@ class Intake:
         """Whether the last claim looked everywhere and found the queue empty."""
         return self.sweeping and self.hungry
 
-    def promote(self, now: float) -> list[Statement]:
-        """Return what promotes due jobs and asks for the next one, if it is time."""
-        if now < self.due_at:
+    def put_back(self, job: ActiveJob, at: float) -> None:
+        """Note that a job runs again; without a delay maybe where it was before."""
+        self.due_at = min(self.due_at, at)
+        self.seek.returned(job.priority, job.seq)
+
+    def promote(self, now: float, *, asleep: bool) -> list[Statement]:
+        """Return what promotes due jobs and asks for the next one, if it is time.
+
+        Args:
+            now: seconds of the loop's clock.
+            asleep: an added job rings; without that every poll looks.
+        """
+        polling = self.hungry and not asleep and now - self.looked_at >= LOOK_FOR_DUE
+        if now < self.due_at and not polling:
             return []
+        self.looked_at = now
         # Past the hint once in a while: for jobs that were added late.
-        if now - self.swept_due_at > 0.5:  # noqa: PLR2004
+        if now - self.swept_due_at >= LONGEST_POLL:
             self.swept_due_at = now
             self.due_low = 0.0
         place: dict[str, object] = {"queue_id": self.queue_id, "low": self.due_low}
@@ -84,9 +104,12 @@ class Intake:
         (count, last), following = answers[0][0], answers[1]
         if last is not None:
             self.due_low = max(self.due_low, last - DELAYED_TRAIL)
-        wait = FALLBACK if asleep else LOOK_FOR_DUE
+        wait = LONGEST_POLL if self.hungry else LOOK_FOR_DUE
+        if asleep and self.swept_due_at == self.looked_at:
+            wait = FALLBACK
         if following:
-            wait = max(0.0, min(wait, following[0][0]))
+            soonest = 0.0 if count else STILL_DUE
+            wait = min(wait, max(soonest, following[0][0]))
         self.due_at = now + wait
         moved: int = count
         return moved

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from pgqueue import payload
-from pgqueue.backoff import delay_before_retry
+from pgqueue.backoff import LONGEST, delay_before_retry
 from pgqueue.errors import PayloadError, RetryLater, Unrecoverable
 
 if TYPE_CHECKING:
@@ -70,7 +70,10 @@ def completed(job: ActiveJob, result: JsonValue) -> Outcome:
 def failed(job: ActiveJob, error: BaseException) -> Outcome:
     """Return the outcome of a handler that raised."""
     if isinstance(error, RetryLater):
-        return Outcome("later", reason=describe(error), delay=error.delay, error=error)
+        # A subclass may have set anything, or nothing.
+        delay = getattr(error, "delay", 0.0)
+        delay = min(float(delay), LONGEST) if isinstance(delay, (int, float)) else 0.0
+        return Outcome("later", reason=describe(error), delay=delay, error=error)
     reason, stack = describe(error), format_stack(error)
     final = isinstance(error, (Unrecoverable, BadResult))
     if final or job.attempt >= job.attempts:
@@ -89,24 +92,29 @@ def interrupted(job: ActiveJob, max_stalled: int) -> Outcome:
     return Outcome("released", interrupted=True)
 
 
+def unwritable(job: ActiveJob, error: BaseException) -> Outcome:
+    """Return the outcome of a run whose own outcome the database refused."""
+    reason = f"the outcome of job {job.id} cannot be stored: {describe(error)}"
+    return Outcome("failed", reason=payload.clean_text(reason, MAX_REASON), error=error)
+
+
 STALLED: Final = "stalled more often than max_stalled allows"
 
 
 def describe(error: BaseException) -> str:
     """Return the text of an exception, whatever its `__str__` does."""
     try:
-        text = str(error)
-    except Exception:  # noqa: BLE001  it is the handler's code that runs here
-        text = "(its text cannot be had: __str__ raised)"
-    text = text or type(error).__name__
-    return payload.clean_text(text, MAX_REASON)
+        text = str(error) or type(error).__name__
+        return payload.clean_text(text, MAX_REASON)
+    except BaseException:  # noqa: BLE001  it is the handler's code that runs here
+        return f"{type(error).__name__} (its text cannot be had: __str__ raised)"
 
 
 def format_stack(error: BaseException) -> str:
     """Return the traceback, bounded; without locals, so without secrets in them."""
     try:
         lines = traceback.format_exception(error, limit=-50)
-    except Exception:  # noqa: BLE001  formatting calls the exception's own code
+    except BaseException:  # noqa: BLE001  formatting calls the exception's own code
         lines = [f"{type(error).__name__} (its traceback cannot be had)"]
     text = "".join(lines)
     if len(text) > MAX_STACK:

@@ -122,6 +122,11 @@ class Seek:
         for lane in self.lanes.values():
             lane.follow(now)
 
+    def returned(self, priority: int, seq: int) -> None:
+        """Note that a job may stand at *seq* again."""
+        if seq > 0 and priority in self.lanes:
+            self.lanes[priority].found(seq)
+
     def swept(self, places: Sequence[tuple[int, int]], now: float, cost: float) -> None:
         """Note what a look from the head found, and what it cost in seconds."""
         self.swept_at = now

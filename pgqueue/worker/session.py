@@ -13,6 +13,7 @@ from psycopg.rows import tuple_row
 from pgqueue import sql, telemetry
 from pgqueue.db.pool import connect
 from pgqueue.db.translate import describe, is_connection_loss, translate
+from pgqueue.errors import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,12 +60,11 @@ class Session:
                 return await self._pipeline(connection, statements)
         except (psycopg.Error, OSError, TimeoutError) as error:
             lost = isinstance(error, TimeoutError) or is_connection_loss(error)
-            if lost or connection.closed:
+            if lost or connection.closed or not isinstance(error, psycopg.Error):
                 self._drop()
                 raise SessionLost(str(error).strip()) from error
-            if isinstance(error, psycopg.Error) and (
-                better := translate(error, describe(self._settings.dsn))
-            ):
+            better = translate(error, describe(self._settings.dsn))
+            if isinstance(better, SchemaError):
                 raise better from error
             raise
 

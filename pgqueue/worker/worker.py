@@ -29,6 +29,8 @@ DEFAULT_CONCURRENCY: Final = 10
 DEFAULT_LEASE: Final = 30.0
 DEFAULT_SHUTDOWN: Final = 30.0
 SHORTEST_LEASE: Final = 1.0
+PATIENCE: Final = 5.0
+"""How long a worker that has stopped waits for async listeners (seconds)."""
 
 
 class Worker:
@@ -139,8 +141,15 @@ class Worker:
         Args:
             drain: stop by itself once no job is waiting.
         """
-        with asyncio.Runner() as runner:
-            runner.run(self._run_with_signals(drain=drain))
+        loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(self._run_with_signals(drain=drain))
+        finally:
+            # Not asyncio.Runner: it would wait for ever for a handler that was cut
+            # off and swallows its cancellation.
+            loop.run_until_complete(cancel_rest())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
 
     async def serve(self, *, drain: bool = False) -> None:
         """Work until `stop` is called, on the running loop, without touching signals."""
@@ -208,7 +217,7 @@ class Worker:
             if not fenced:
                 break
         self.emitter.emit("closed")
-        await self.emitter.settle()
+        await self.emitter.settle(PATIENCE)
         telemetry.emit("worker.stopped", name=self.name)
 
     @property
@@ -218,3 +227,12 @@ class Worker:
         return inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(
             getattr(call, "__call__", None)  # noqa: B004
         )
+
+
+async def cancel_rest() -> None:
+    """Cancel what still runs on this loop, and give it a moment to end."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    if rest:
+        await asyncio.wait(rest, timeout=1.0)

@@ -1,0 +1,106 @@
+"""Jobs that were claimed and have not started: how many to claim, when they start.
+
+A few are claimed ahead, so that a slot which becomes free never waits for a round trip.
+They follow the measured speed, and go back where they were when it deceived.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pgqueue.worker.outcome import RELEASED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pgqueue.worker.active_job import ActiveJob
+    from pgqueue.worker.emitter import Emitter
+    from pgqueue.worker.finisher import Finisher
+
+MAX_PREFETCH: Final = 500
+PREFETCH_AHEAD: Final = 0.05
+"""Jobs are claimed ahead by at most as many as start within this many seconds."""
+
+
+class Executor(Protocol):
+    """What starts the jobs that are claimed."""
+
+    def __len__(self) -> int: ...
+    def start(self, job: ActiveJob) -> None: ...
+    def running(self) -> Iterable[ActiveJob]: ...
+
+
+class Dispatch:
+    """The claimed jobs of one worker on their way to the executor.
+
+    Args:
+        limit: returns how many jobs may run at once, now.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        finisher: Finisher,
+        emitter: Emitter,
+        limit: Callable[[], int],
+        now: float,
+    ) -> None:
+        self._executor = executor
+        self._finisher = finisher
+        self._emitter = emitter
+        self._limit = limit
+        self._buffer: deque[ActiveJob] = deque()
+        self._rate = 0.0
+        self._measured_at = now
+
+    def __len__(self) -> int:
+        """How many wait to start."""
+        return len(self._buffer)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs or waits to."""
+        return not self._buffer and not len(self._executor)
+
+    def ids(self) -> set[int]:
+        """Return the ids of the jobs that run or wait to."""
+        known = {job.id for job in self._executor.running()}
+        return known.union(job.id for job in self._buffer)
+
+    def want(self, took: float) -> int:
+        """Return how many to claim: the free slots, and a few to follow them.
+
+        Args:
+            took: how long a round trip lasts, in seconds.
+        """
+        ahead = min(self._rate * took * 1.5, self._rate * PREFETCH_AHEAD)
+        room = self._limit() + min(MAX_PREFETCH, int(ahead))
+        return room - len(self._executor) - len(self._buffer)
+
+    def add(self, job: ActiveJob) -> None:
+        """Take a claimed job; `start` starts it."""
+        self._buffer.append(job)
+
+    def start(self) -> None:
+        """Start as many as there is room for."""
+        free = self._limit() - len(self._executor)
+        while free > 0 and self._buffer:
+            free -= 1
+            job = self._buffer.popleft()
+            if self._emitter.heard("active"):
+                self._emitter.emit("active", job.loaded().snapshot())
+            self._executor.start(job)
+
+    def release(self) -> None:
+        """Give back what has not started, and claim nothing ahead for a while."""
+        self._rate = 0.0
+        while self._buffer:
+            self._finisher.add(self._buffer.popleft(), RELEASED, 0.0)
+
+    def measure(self, ended: int, now: float) -> None:
+        """Follow how many runs end in a second."""
+        passed = max(now - self._measured_at, 1e-6)
+        self._measured_at = now
+        weight = min(1.0, passed / 0.05)
+        self._rate += (ended / passed - self._rate) * weight

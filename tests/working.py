@@ -1,0 +1,81 @@
+"""Run workers in tests, and hear what happens to them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from pgqueue import Worker, telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KINDS = ("async def", "def")
+
+
+def handler_of(kind: str, body: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return the same body as an `async def` or as a `def` handler."""
+    if kind == "def":
+        return body
+
+    async def handler(job: Any) -> Any:
+        return body(job)
+
+    return handler
+
+
+async def drain(worker: Worker, within: float = 20) -> None:
+    """Let a worker run until nothing waits."""
+    async with asyncio.timeout(within):
+        await worker.serve(drain=True)
+
+
+class Facts:
+    """Every fact of telemetry while it is open; `with Facts() as facts:`."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[str, dict[str, Any]]] = []
+        self._news = threading.Condition()
+
+    def __enter__(self) -> Self:
+        self._stop = telemetry.subscribe(self._hear)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop()
+
+    def _hear(self, fact: str, fields: dict[str, Any]) -> None:
+        with self._news:
+            self._seen.append((fact, dict(fields)))
+            self._news.notify_all()
+
+    def of(self, fact: str) -> list[dict[str, Any]]:
+        """Return the fields of every fact of that name so far."""
+        with self._news:
+            return [fields for name, fields in self._seen if name == fact]
+
+    def count(self, fact: str) -> int:
+        return len(self.of(fact))
+
+    def clear(self) -> None:
+        with self._news:
+            self._seen.clear()
+
+
+class Heard:
+    """The events of a worker: `heard = Heard(worker, "completed", "failed")`."""
+
+    def __init__(self, worker: Worker, *events: str) -> None:
+        self.events: list[tuple[str, tuple[Any, ...]]] = []
+        for event in events:
+            worker.on(event, self._noter(event))
+
+    def _noter(self, event: str) -> Callable[..., None]:
+        return lambda *args: self.events.append((event, args))
+
+    def of(self, event: str) -> list[tuple[Any, ...]]:
+        return [args for name, args in self.events if name == event]
+
+    def names(self) -> list[str]:
+        return [name for name, _ in self.events]
