@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pgqueue.worker import ActiveJob
 
 LIBRARY: Final = Path(sysconfig.get_paths()["stdlib"])
+# Not every Python comes with the broken files of its tests; this one always fails.
+MISSING: Final = "a_file_that_is_not_there.py"
 NOT_OURS: Final = frozenset({"site-packages", "dist-packages"})
 # Files get a priority after these, which are added last and are to run first.
 PRIORITIES: Final = (3, 1, 2)
@@ -36,7 +38,7 @@ def files() -> Iterator[str]:
 
 def make_jobs(limit: int | None) -> list[NewJob]:
     """Return the jobs to add: delayed ones, the files, and last some with priority."""
-    paths = list(files())[:limit]
+    paths = [*list(files())[:limit], MISSING]
     return [
         *(NewJob("delayed", {"delay": delay}, delay=delay) for delay in DELAYS),
         *(NewJob("file", {"path": path}, priority=FILE_PRIORITY) for path in paths),

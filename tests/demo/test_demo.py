@@ -70,11 +70,13 @@ def test_the_demo_runs_with_nothing_around_it(temporary: Path) -> None:
     assert done.err == ""
     assert all(c == "\n" or c.isprintable() for c in done.out)
     assert re.search(r"completed +26\n", done.out)
-    assert re.search(r"began as 1, 2, 3: in the places 1, 2, 3 of 26", done.out)
+    assert re.search(r"failed +1\n", done.out)
+    assert re.search(r"a_file_that_is_not_there.py +.* No such file", done.out)
+    assert re.search(r"began as 1, 2, 3: in the places 1, 2, 3 of 27", done.out)
     late = re.search(r"by 1, 2, 3 s, began (\d+), (\d+), (\d+) ms after", done.out)
     assert late
     assert all(int(each) < 2000 for each in late.groups())
-    assert re.search(r"26 jobs in [\d.]+ s, \d+ jobs/s", done.out)
+    assert re.search(r"27 jobs in [\d.]+ s, \d+ jobs/s", done.out)
     assert not servers_in(temporary)
     assert not list(temporary.iterdir())
 
@@ -116,7 +118,7 @@ def test_with_a_dsn_it_uses_that_database_and_leaves_others_jobs(
             done = call("demo", "--limit", "2", "--dsn", dsn)
             assert done.code == 0, done
             assert "queue demo" in done.out.splitlines()[0]
-        assert "removed 8 jobs of an earlier demo" in done.out
+        assert "removed 9 jobs of an earlier demo" in done.out
         assert paint.count() == 1
     assert not list(temporary.iterdir())
     with Queue("demo", dsn=dsn) as demo:
@@ -125,7 +127,7 @@ def test_with_a_dsn_it_uses_that_database_and_leaves_others_jobs(
         refused = call("demo", env=environment(dsn))
         assert refused.code == 2
         assert "jobs that are not the demo's" in refused.err
-        assert demo.counts().total == 9
+        assert demo.counts().total == 10
 
 
 def test_an_interrupt_with_a_dsn_stops_the_worker(dsn: str) -> None:
