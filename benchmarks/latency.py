@@ -28,7 +28,7 @@ MEDIAN: Final = 3.0
 P99: Final = 10.0
 """Bounds, in milliseconds; the ratio is the measured p99 to its bound."""
 
-OPEN_SAMPLES: Final = 100
+OPEN_SAMPLES: Final = 200
 OPEN: Final = 0.2
 POLLED_SAMPLES: Final = 150
 
