@@ -9,15 +9,14 @@ from pgqueue.config import Settings
 from pgqueue.db import pool
 from pgqueue.db.borrow import aborrow
 from pgqueue.db.run import arun
+from pgqueue.ops import bulk as bulk_ops
 from pgqueue.ops import jobs as job_ops
 from pgqueue.ops import queues as queue_ops
 from pgqueue.queue import (
-    check_bulk,
     check_clean,
     check_id,
     check_range,
     check_states,
-    together,
 )
 from pgqueue.types import (
     Backoff,
@@ -129,10 +128,14 @@ class AsyncQueue:
         connection: Any = None,
     ) -> list[Job] | int:
         """Add any number of jobs, all or nothing, in the given order."""
-        make = job_ops.add_stream if count_only else job_ops.add_bulk
-        given = check_bulk(jobs, self._limit, atomic=atomic, connection=connection)
-        bulk: Op[list[Job] | int] = make(self.name, given, self._limit)
-        op = together(bulk, jobs, atomic=atomic, connection=connection)
+        op = bulk_ops.bulk(
+            self.name,
+            jobs,
+            self._limit,
+            atomic=atomic,
+            count_only=count_only,
+            borrowed=connection is not None,
+        )
         return await self._run(op, connection)
 
     async def get(self, job_id: int, *, connection: Any = None) -> Job:

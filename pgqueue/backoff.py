@@ -30,5 +30,5 @@ def delay_before_retry(
     if backoff.kind == "exponential":
         # 2**1024 is no float; 64 doublings pass every limit already.
         delay *= 2.0 ** min(made - 1, 64)
-    delay = min(delay, LONGEST if backoff.max is None else backoff.max)
+    delay = min(delay, LONGEST if backoff.max is None else min(backoff.max, LONGEST))
     return delay - delay * backoff.jitter * draw()

@@ -11,9 +11,9 @@ from pgqueue.db import pool
 from pgqueue.db.borrow import borrow
 from pgqueue.db.run import run
 from pgqueue.errors import ConfigError
+from pgqueue.ops import bulk as bulk_ops
 from pgqueue.ops import jobs as job_ops
 from pgqueue.ops import queues as queue_ops
-from pgqueue.ops.core import Atomic
 from pgqueue.types import (
     Backoff,
     CleanState,
@@ -29,7 +29,7 @@ from pgqueue.types import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pgqueue.ops.core import Op
+    from pgqueue.ops.core import Atomic, Op
 
 T = TypeVar("T")
 
@@ -195,10 +195,14 @@ class Queue:
             ConfigError: an option of a job is out of its range.
             PayloadError: the data of a job cannot be stored.
         """
-        make = job_ops.add_stream if count_only else job_ops.add_bulk
-        given = check_bulk(jobs, self._limit, atomic=atomic, connection=connection)
-        bulk: Op[list[Job] | int] = make(self.name, given, self._limit)
-        op = together(bulk, jobs, atomic=atomic, connection=connection)
+        op = bulk_ops.bulk(
+            self.name,
+            jobs,
+            self._limit,
+            atomic=atomic,
+            count_only=count_only,
+            borrowed=connection is not None,
+        )
         return self._run(op, connection)
 
     def get(self, job_id: int, *, connection: Any = None) -> Job:
@@ -348,35 +352,6 @@ class Queue:
             return run(borrow(connection), op, schema)
         with pool.connection(self._settings, self) as own:
             return run(own, op, schema)
-
-
-def check_bulk(
-    jobs: object, limit: int, *, atomic: bool, connection: object
-) -> Iterable[NewJob]:
-    """Check a list before anything is sent, where an error would leave a part in.
-
-    A generator can be read only once: its jobs are checked as they are sent.
-    """
-    if isinstance(jobs, (str, bytes)) or not isinstance(jobs, Iterable):
-        raise ConfigError.bad("jobs", jobs, "NewJob(name, data, …) items")
-    if isinstance(jobs, Sequence) and (not atomic or connection is not None):
-        for job in jobs:
-            options.encode_job(job, limit)
-    return jobs
-
-
-def together(
-    bulk: Op[T], jobs: Iterable[NewJob], *, atomic: bool, connection: object
-) -> Op[T] | Atomic[T]:
-    """Make a bulk all or nothing, unless told otherwise.
-
-    In a caller's transaction a generator takes a savepoint: it may turn out bad when
-    a part was sent already.
-    """
-    if not atomic:
-        return bulk
-    lazy = connection is not None and not isinstance(jobs, Sequence)
-    return Atomic(bulk, savepoint=lazy)
 
 
 def check_id(job_id: object) -> int:

@@ -11,11 +11,9 @@ from pgqueue.ops.core import Op, Row, Statement, atomic
 from pgqueue.types import Job, JobState, NewJob, Page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
-BULK_ROWS: Final = 2000
-BULK_BYTES: Final = 4 * 1024 * 1024
 FOREVER: Final = 2**31 - 1
 YEAR_9999: Final = 253_370_764_800_000_000  # in microseconds since the epoch
 CURSOR: Final = re.compile(r"([a-z]+)/(-?[0-9]{1,19})/(-?[0-9]{1,19})")
@@ -67,48 +65,6 @@ def add(queue: str, new: NewJob, element: str) -> Op[Job]:
         # Removed since the key was looked at: it is free again.
         if found is not None:
             return found
-
-
-def chunks(
-    jobs: Iterable[NewJob], limit: int
-) -> Iterator[tuple[list[NewJob], list[str]]]:
-    """Encode jobs into chunks that bound what one statement carries."""
-    given: list[NewJob] = []
-    elements: list[str] = []
-    size = 0
-    for job in jobs:
-        element = options.encode_job(job, limit)
-        given.append(job)
-        elements.append(element)
-        size += len(element)
-        if len(elements) == BULK_ROWS or size >= BULK_BYTES:
-            yield given, elements
-            given, elements, size = [], [], 0
-    if elements:
-        yield given, elements
-
-
-def add_bulk(queue: str, jobs: Iterable[NewJob], limit: int) -> Op[list[Job]]:
-    """Add any number of jobs, a chunk a statement; return a snapshot of each."""
-    made: list[Job] = []
-    for given, elements in chunks(jobs, limit):
-        added = yield from add_encoded(queue, elements)
-        for new, one in zip(given, added, strict=True):
-            if one.existing:
-                found = yield from find(queue, one.id)
-                made.append(found or snapshot(queue, new, one))
-            else:
-                made.append(snapshot(queue, new, one))
-    return made
-
-
-def add_stream(queue: str, jobs: Iterable[NewJob], limit: int) -> Op[int]:
-    """Add any number of jobs without keeping them; return how many were new."""
-    count = 0
-    for _, elements in chunks(jobs, limit):
-        added = yield from add_encoded(queue, elements)
-        count += sum(not one.existing for one in added)
-    return count
 
 
 def snapshot(queue: str, new: NewJob, added: Added) -> Job:

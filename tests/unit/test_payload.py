@@ -1,0 +1,180 @@
+"""Data that JSON and PostgreSQL can hold goes in and comes back; the rest is refused."""
+
+from __future__ import annotations
+
+import json
+import time
+from enum import IntEnum, StrEnum
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgqueue import PayloadError, Queue
+from pgqueue.payload import MAX_DEPTH, clean_text, decode, encode
+from unit.test_options import NOWHERE
+
+MIB = 1024 * 1024
+
+
+def circular() -> list[Any]:
+    value: list[Any] = []
+    value.append(value)
+    return value
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for level in range(levels):
+        value = [value] if level % 2 else {"a": value}
+    return value
+
+
+BAD = {
+    "NaN": (float("nan"), "is not JSON"),
+    "NaN inside": ({"a": [1, float("nan")]}, "is not JSON"),
+    "NaN as a key": ({float("nan"): 1}, "is not JSON"),
+    "Infinity": (float("inf"), "is not JSON"),
+    "-Infinity": ([float("-inf")], "is not JSON"),
+    "a set": ({1, 2}, "type set is not JSON"),
+    "bytes": (b"raw", "type bytes is not JSON"),
+    "bytes as a key": ({b"raw": 1}, "not bytes"),
+    "an object": (object(), "type object is not JSON"),
+    "circular": (circular(), "Circular"),
+    "a tuple as a key": ({(1, 2): 3}, "not tuple"),
+    "NUL": ("a\x00b", r"NUL character at \$: 'a"),
+    "NUL inside": ({"a": [{"b": "\x00"}]}, r"NUL character at \$\.a\[0\]\.b"),
+    "NUL in a key": ({"a": {"\x00k": 1}}, r"NUL character at key of \$\.a"),
+    "a lone surrogate": ("\ud800", r"lone surrogate at \$"),
+    "a low surrogate alone": (["😀", "x\udc00"], r"lone surrogate at \$\[1\]"),
+    "a surrogate in a key": ({"\udbff": 1}, r"lone surrogate at key of \$"),
+    "surrogates in the wrong order": ("\udc00\ud800", "lone surrogate"),
+    "more than 4300 digits": (10**4300, "is not JSON"),
+    "too deep": (nested(MAX_DEPTH + 1), "nested too deeply"),
+    "much too deep": (nested(100_000), "nested too deeply"),
+    "too large": ("x" * MIB, f"{MIB + 2} bytes of JSON, over the limit of {MIB}"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_data_that_cannot_be_stored_is_refused_before_any_connection(case: str) -> None:
+    value, reason = BAD[case]
+    with pytest.raises(PayloadError, match=f"data of job 'n'.*{reason}"):
+        Queue("paint", dsn=NOWHERE).add("n", value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * 100 * MIB,
+        {"deep": "x" * 100 * MIB},
+        [0] * 50 * MIB,
+        {"list": ["x"] * 50 * MIB},
+    ],
+    ids=["text", "text inside", "list", "list inside"],
+)
+def test_a_hundred_megabytes_are_refused_at_a_glance(value: Any) -> None:
+    began = time.perf_counter()
+    with pytest.raises(PayloadError, match=r"more than .* reference, or raise size_l"):
+        encode(value, "data")
+    assert time.perf_counter() - began < 0.2
+
+
+def test_the_size_is_counted_in_bytes_of_utf_8() -> None:
+    assert encode("é" * 9, "data", 20)
+    with pytest.raises(PayloadError, match="22 bytes"):
+        encode("é" * 10, "data", 20)
+
+
+def test_the_deepest_data_allowed_comes_back() -> None:
+    value = nested(MAX_DEPTH)
+    assert decode(encode(value, "data")) == value
+
+
+def test_many_brackets_that_are_not_deep_are_fine() -> None:
+    value = {"rows": [[{"[": "]["}, '{"\\'] for _ in range(1000)], "x": "[" * 1000}
+    assert decode(encode(value, "data")) == value
+
+
+def test_escapes_that_only_look_like_nul_are_text() -> None:
+    for value in ("\\u0000", "\\\\u0000", "\\ud800", "é\\u0000", ["\\", "u0000"]):
+        assert decode(encode(value, "data")) == value
+
+
+def test_what_json_does_not_have_becomes_what_json_dumps_makes_of_it() -> None:
+    """Tuples come back as lists, numbers and constants as keys as text."""
+
+    class Color(StrEnum):
+        BLUE = "blue"
+
+    class Size(IntEnum):
+        BIG = 3
+
+    given = {7: (Color.BLUE, Size.BIG), None: 1, True: 2, 1.5: 3}
+    assert decode(encode(given, "data")) == {
+        "7": ["blue", 3],
+        "null": 1,
+        "true": 2,
+        "1.5": 3,
+    }
+
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**400), 10**400)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5)
+    ),
+    max_leaves=20,
+)
+
+
+def holds(value: Any) -> bool:
+    try:
+        "".join(texts(value)).encode()
+    except UnicodeEncodeError:
+        return False
+    return "\x00" not in "".join(texts(value))
+
+
+def texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [*value, *(t for item in value.values() for t in texts(item))]
+    if isinstance(value, list):
+        return [t for item in value for t in texts(item)]
+    return [value] if isinstance(value, str) else []
+
+
+@given(values)
+def test_whatever_json_can_say_comes_back_and_the_rest_is_refused(value: Any) -> None:
+    if not holds(value):
+        with pytest.raises(PayloadError, match=r"NUL|surrogate"):
+            encode(value, "data")
+        return
+    text = encode(value, "data")
+    text.encode()
+    assert "\x00" not in json.dumps(decode(text))
+    assert same(decode(text), value)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are equal, types and signs of zero included."""
+    return repr(one) == repr(other)
+
+
+@pytest.mark.parametrize("text", ["nonsense", "[1,", "1" * 5000, "[" * 100_000])
+def test_stored_text_that_cannot_be_read_is_an_error_of_ours(text: str) -> None:
+    with pytest.raises(PayloadError, match="stored JSON cannot be read"):
+        decode(text)
+
+
+@given(st.text(), st.integers(1, 20))
+def test_clean_text_always_fits_postgresql(text: str, limit: int) -> None:
+    clean = clean_text(text, limit)
+    assert len(clean) <= limit
+    assert "\x00" not in clean
+    clean.encode()
