@@ -81,8 +81,16 @@ def test_the_demo_runs_with_nothing_around_it(temporary: Path) -> None:
     assert not list(temporary.iterdir())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("moment", ["starting", "up and migrated", "added"])
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("starting", signal.SIGINT),
+        ("up and migrated", signal.SIGINT),
+        ("added", signal.SIGINT),
+        ("starting", signal.SIGTERM),
+        ("added", signal.SIGHUP),
+    ],
+)
 def test_an_interrupt_leaves_nothing_behind(
     started: Any, temporary: Path, moment: str, number: signal.Signals
 ) -> None:
