@@ -43,7 +43,7 @@ WITH outcome AS MATERIALIZED (
             WHEN l.state = 'completed' THEN q.completed_age ELSE q.failed_age END,
         CASE WHEN l.keep THEN l.count
             WHEN l.state = 'completed' THEN q.completed_count ELSE q.failed_count END,
-        l.queue_id, l.attempt, l.stall, l.state, l.result, l.error
+        l.queue_id, l.attempt, coalesce(l.stalled, l.stall), l.state, l.result, l.error
     FROM listed l JOIN pgqueue.queue q ON q.id = l.queue_id
     WHERE l.state IN ('completed', 'failed')
 ), removed AS (

@@ -283,9 +283,10 @@ class Claimer:
         """Take over what a claim took whose answer was lost with the connection."""
         params = {"worker_id": self._worker_id, "queue_ids": list(self._intakes)}
         [rows] = await self._session.exchange([Statement("list_leases", params)])
-        known = self._dispatch.ids() | self._finisher.ids()
+        # By lease too: the lost round may have put a job back and claimed it again.
+        known = self._dispatch.held() | self._finisher.held()
         for *row, queue_id in rows:
-            if row[1] not in known:
+            if (row[0], row[1]) not in known:
                 name = self._intakes[queue_id].name
                 self._dispatch.add(ActiveJob(name, queue_id, tuple(row)))
         self._adopting = False
@@ -326,7 +327,8 @@ class Claimer:
             refused = await self._try_to_write(instead)
         if refused is not None:
             # Still active, so it must not be forgotten; nor may it hold up others.
-            self._loop.call_later(LONGEST_PAUSE, self._once_more, ended)
+            self._finisher.park(ended)
+            self._loop.call_later(LONGEST_PAUSE, self._once_more)
 
     async def _try_to_write(self, ended: Ended) -> psycopg.Error | None:
         """Write one outcome, or return why it cannot be."""
@@ -342,8 +344,8 @@ class Claimer:
         self._expect([ended], self._loop.time())
         return None
 
-    def _once_more(self, ended: Ended) -> None:
-        self._finisher.give_back([ended])
+    def _once_more(self) -> None:
+        self._finisher.unpark()
         self._wake.set()
 
     async def _wait_out(self, error: Exception) -> None:

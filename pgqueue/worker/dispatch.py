@@ -63,10 +63,10 @@ class Dispatch:
         """Whether nothing runs or waits to."""
         return not self._buffer and not len(self._executor)
 
-    def ids(self) -> set[int]:
-        """Return the ids of the jobs that run or wait to."""
-        known = {job.id for job in self._executor.running()}
-        return known.union(job.id for job in self._buffer)
+    def held(self) -> set[tuple[int, int]]:
+        """Return the leases and ids of the jobs that run or wait to."""
+        jobs = (*self._executor.running(), *self._buffer)
+        return {(job.lease_id, job.id) for job in jobs}
 
     def want(self, took: float) -> int:
         """Return how many to claim: the free slots, and a few to follow them.

@@ -48,6 +48,7 @@ class Finisher:
         self._on_complete = on_complete
         self._on_fail = on_fail
         self._pending: list[Ended] = []
+        self._parked: list[Ended] = []
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -68,9 +69,19 @@ class Finisher:
             taken = [ended._replace(uncertain=True) for ended in taken]
         self._pending[:0] = taken
 
-    def ids(self) -> set[int]:
-        """Return the jobs whose outcomes are to be written."""
-        return {ended.job.id for ended in self._pending}
+    def held(self) -> set[tuple[int, int]]:
+        """Return the leases and ids of the jobs whose outcomes are to be written."""
+        kept = (*self._pending, *self._parked)
+        return {(ended.job.lease_id, ended.job.id) for ended in kept}
+
+    def park(self, ended: Ended) -> None:
+        """Keep an outcome that cannot be written now, apart from the others."""
+        self._parked.append(ended)
+
+    def unpark(self) -> None:
+        """Try the oldest of those again."""
+        if self._parked:
+            self._pending.append(self._parked.pop(0))
 
     def statements(self, worker_id: int, taken: list[Ended]) -> list[Statement]:
         """Return what applies outcomes; if some were sent before, are we still alive?"""
@@ -148,6 +159,7 @@ class Finisher:
                     "error": outcome.reason,
                     "stack": outcome.stack,
                     "failure": True,
+                    "stalled": job.stalled + outcome.interrupted,
                 }
             )
             return f"{fields[:-1]}{keep_fields(keep)}}}"

@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from pgqueue import options, telemetry
@@ -141,6 +142,12 @@ class Worker:
         Args:
             drain: stop by itself once no job is waiting.
         """
+        with suppress(RuntimeError):
+            asyncio.get_running_loop()
+            raise ConfigError(
+                "run() blocks, and a loop runs here already; use `async with worker:` "
+                "or `await worker.serve()`"
+            )
         loop = asyncio.new_event_loop()
         try:
             loop.run_until_complete(self._run_with_signals(drain=drain))
