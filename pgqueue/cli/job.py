@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-from rich.text import Text
 
-from pgqueue.cli.output import (
-    Output,
-    compact,
-    confirm,
-    escape,
-    instant,
-    note,
-    print_json,
-    say,
-    table,
-)
+from pgqueue.cli.job_view import show_job, show_jobs
+from pgqueue.cli.output import confirm, instant, note, print_json, say
 from pgqueue.cli.params import (
     DATA,
     DURATION,
@@ -28,16 +17,9 @@ from pgqueue.cli.params import (
     json_option,
     yes_option,
 )
-from pgqueue.cli.queue import find_queue
+from pgqueue.cli.queue_view import find_queue
 from pgqueue.errors import JobNotFound
 from pgqueue.queue import STATES, Queue
-from pgqueue.types import Job, JobState
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-STYLES = {JobState.ACTIVE: "cyan", JobState.COMPLETED: "green", JobState.FAILED: "red"}
-ERROR_WIDTH = 200
 
 
 @click.group("job", cls=Group)
@@ -80,49 +62,7 @@ def show(queue: str, job_id: int, *, as_json: bool) -> None:
     if as_json:
         print_json(job.to_dict())
         return
-    shown = table("", "", last=False)
-    shown.show_header = False
-    for label, value in facts(job):
-        style = STYLES.get(job.state, "") if label in ("state", "error") else ""
-        text = "\n".join(escape(line) for line in value.splitlines())
-        shown.add_row(Text(label, "dim"), Text(text, style))
-    Output().print(shown)
-
-
-def facts(job: Job) -> list[tuple[str, str]]:
-    """Return what there is to say about a job, a label and a text each."""
-    ran = job.finished_at and job.started_at and job.finished_at - job.started_at
-    values = {
-        "job": str(job.id),
-        "queue": job.queue,
-        "name": job.name,
-        "state": job.state,
-        "priority": str(job.priority or ""),
-        "attempt": f"{job.attempt} of {job.attempts}",
-        "stalled": str(job.stalled or ""),
-        "key": job.key or "",
-        "worker": job.worker or "",
-        "added": instant(job.created_at),
-        "due": instant(job.run_at),
-        "started": instant(job.started_at),
-        "finished": instant(job.finished_at),
-        "took": f"{ran.total_seconds():.3f} s" if ran else "",
-        "timeout": f"{job.timeout:g} s" if job.timeout else "",
-        "progress": pretty(job.progress),
-        "data": pretty(job.data),
-        "result": pretty(job.result),
-        "error": job.error or "",
-    }
-    return [(label, value) for label, value in values.items() if value]
-
-
-def pretty(value: Any) -> str:
-    """Return JSON for people: short values on one line."""
-    if value is None:
-        return ""
-    line = json.dumps(value, ensure_ascii=False)
-    fits = len(line) <= 60  # noqa: PLR2004
-    return line if fits else json.dumps(value, ensure_ascii=False, indent=2)
+    show_job(job)
 
 
 @command.command("ls")
@@ -148,37 +88,6 @@ def ls(
         say("no jobs")
     if page.cursor:
         note(f"more: --after {page.cursor}")
-
-
-def show_jobs(found: list[Job]) -> None:
-    """Print a table of jobs."""
-    shown = table("id", "state", "name", "runs", "when", "data", right=["id", "runs"])
-    for job in found:
-        prioritized = job.state == JobState.WAITING and job.priority
-        state = f"priority {job.priority}" if prioritized else job.state
-        data = "" if job.data is None else compact(job.data)
-        detail = job.error[:ERROR_WIDTH] if job.error else data
-        verb, when = moment(job)
-        shown.add_row(
-            str(job.id),
-            Text(state, STYLES.get(job.state, "")),
-            escape(job.name),
-            f"{job.attempt}/{job.attempts}",
-            Text.assemble((f"{verb} ", "dim"), instant(when)),
-            Text(escape(detail), "red" if job.error else ""),
-        )
-    Output().print(shown)
-
-
-def moment(job: Job) -> tuple[str, datetime | None]:
-    """Return the moment that matters about a job in its state."""
-    if job.state == JobState.DELAYED:
-        return "due", job.run_at
-    if job.state == JobState.ACTIVE:
-        return "started", job.started_at
-    if job.finished_at:
-        return "finished", job.finished_at
-    return "added", job.created_at
 
 
 @command.command("retry")

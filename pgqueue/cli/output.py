@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 import click
 from rich.console import Console
@@ -30,6 +30,15 @@ class Output(Console):
         # In a pipe nothing may be cut off or folded.
         if not self.is_terminal:
             self.width = WIDE
+
+    def show(self, shown: Table) -> None:
+        """Print a table; in a pipe without the spaces that fill its last column."""
+        if self.is_terminal:
+            self.print(shown)
+            return
+        with self.capture() as captured:
+            self.print(shown)
+        print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
     def on_broken_pipe(self) -> NoReturn:
         """Let `app.run` end the program quietly."""
@@ -71,23 +80,23 @@ def instant(when: datetime | None) -> str:
     return f"{when.astimezone():%Y-%m-%d %H:%M:%S}" if when else ""
 
 
-def table(*columns: str, right: Sequence[str] = (), last: bool = True) -> Table:
+def table(*columns: str, right: Sequence[str] = (), wide: Sequence[str] = ()) -> Table:
     """Return an empty table without lines.
 
     Args:
         right: the columns that hold numbers.
-        last: the last column is cut off where the terminal ends.
+        wide: the columns that give way when the terminal is too narrow.
     """
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in columns:
-        cut = last and name == columns[-1]
-        made.add_column(
-            name,
-            justify="right" if name in right else "left",
-            no_wrap=True,
-            overflow="ellipsis" if cut else "fold",
-        )
+        side: Literal["left", "right"] = "right" if name in right else "left"
+        made.add_column(name, justify=side, no_wrap=name not in wide, overflow="fold")
     return made
+
+
+def one_line(text: str, style: str = "") -> Text:
+    """Return text for a wide column, cut off where the column ends."""
+    return Text(escape(text), style, no_wrap=True, overflow="ellipsis")
 
 
 def number(value: int, style: str = "") -> Text:

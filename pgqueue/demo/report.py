@@ -94,10 +94,13 @@ def reasons(failures: list[Job]) -> Table:
     """Return the table of what failed, and why."""
     shown = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     shown.add_column("failed files", no_wrap=True)
-    shown.add_column("reason", no_wrap=True, overflow="ellipsis")
+    shown.add_column("reason")
     for job in failures[:MOST_FAILURES]:
         reason = " ".join((job.error or "").split())
-        shown.add_row(str((job.data or {}).get("path", job.name)), Text(reason, "red"))
+        shown.add_row(
+            str((job.data or {}).get("path", job.name)),
+            Text(reason, "red", no_wrap=True, overflow="ellipsis"),
+        )
     if len(failures) > MOST_FAILURES:
         shown.add_row(f"and {len(failures) - MOST_FAILURES} more", "")
     return shown

@@ -33,7 +33,13 @@ class Show:
     def table(self, shown: RenderableType) -> None:
         """Print a table with an empty line before it."""
         self.console.print()
-        self.console.print(shown)
+        if self.console.is_terminal:
+            self.console.print(shown)
+            return
+        with self.console.capture() as captured:
+            self.console.print(shown)
+        for line in captured.get().splitlines():
+            self.line(line.rstrip())
 
     @contextmanager
     def progress(self, total: int) -> Iterator[Callable[[Counts], None]]:

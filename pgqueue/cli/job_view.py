@@ -1,0 +1,102 @@
+"""Shows jobs: several as a table, one with everything about it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.text import Text
+
+from pgqueue.cli.output import Output, compact, escape, instant, one_line, table
+from pgqueue.types import Job, JobState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+STYLES: Final = {
+    JobState.ACTIVE: "cyan",
+    JobState.COMPLETED: "green",
+    JobState.FAILED: "red",
+}
+DETAIL: Final = 300
+SHORT: Final = 60
+
+
+def show_job(job: Job) -> None:
+    """Print what there is to say about a job, a line each."""
+    shown = table("", " ", wide=[" "])
+    shown.show_header = False
+    for label, value in facts(job):
+        style = STYLES.get(job.state, "") if label in ("state", "error") else ""
+        text = "\n".join(escape(line) for line in value.splitlines())
+        shown.add_row(Text(label, "dim"), Text(text, style))
+    Output().show(shown)
+
+
+def facts(job: Job) -> list[tuple[str, str]]:
+    """Return what there is to say about a job, a label and a text each."""
+    ran = job.finished_at and job.started_at and job.finished_at - job.started_at
+    values = {
+        "job": str(job.id),
+        "queue": job.queue,
+        "name": job.name,
+        "state": job.state,
+        "priority": str(job.priority or ""),
+        "attempt": f"{job.attempt} of {job.attempts}",
+        "stalled": str(job.stalled or ""),
+        "key": job.key or "",
+        "worker": job.worker or "",
+        "added": instant(job.created_at),
+        "due": instant(job.run_at),
+        "started": instant(job.started_at),
+        "finished": instant(job.finished_at),
+        "took": f"{ran.total_seconds():.3f} s" if ran else "",
+        "timeout": f"{job.timeout:g} s" if job.timeout else "",
+        "progress": pretty(job.progress),
+        "data": pretty(job.data),
+        "result": pretty(job.result),
+        "error": job.error or "",
+    }
+    return [(label, value) for label, value in values.items() if value]
+
+
+def pretty(value: Any) -> str:
+    """Return JSON for people: short values on one line."""
+    if value is None:
+        return ""
+    line = json.dumps(value, ensure_ascii=False)
+    return (
+        line if len(line) <= SHORT else json.dumps(value, ensure_ascii=False, indent=2)
+    )
+
+
+def show_jobs(found: list[Job]) -> None:
+    """Print a table of jobs."""
+    columns = ("id", "state", "name", "runs", "when", "data")
+    shown = table(*columns, right=["id", "runs"], wide=["name", "data"])
+    for job in found:
+        prioritized = job.state == JobState.WAITING and job.priority
+        state = f"priority {job.priority}" if prioritized else job.state
+        data = "" if job.data is None else compact(job.data)
+        detail = (job.error or data)[:DETAIL]
+        verb, when = moment(job)
+        shown.add_row(
+            str(job.id),
+            Text(state, STYLES.get(job.state, "")),
+            one_line(job.name),
+            f"{job.attempt}/{job.attempts}",
+            Text.assemble((f"{verb} ", "dim"), instant(when)),
+            one_line(detail, "red" if job.error else ""),
+        )
+    Output().show(shown)
+
+
+def moment(job: Job) -> tuple[str, datetime | None]:
+    """Return the moment that matters about a job in its state."""
+    if job.state == JobState.DELAYED:
+        return "due", job.run_at
+    if job.state == JobState.ACTIVE:
+        return "started", job.started_at
+    if job.finished_at:
+        return "finished", job.finished_at
+    return "added", job.created_at
