@@ -61,8 +61,7 @@ def empty(dsn: str, show: Show) -> None:
     """Remove what an earlier demo left, and nothing else.
 
     Raises:
-        ConfigError: the queue has jobs that no demo has added.
-        QueueNotEmpty: another demo runs.
+        ConfigError: the queue has jobs that no demo has added, or another demo runs.
     """
     with Queue(QUEUE, dsn=dsn) as queue:
         after, left = None, 0
@@ -78,5 +77,11 @@ def empty(dsn: str, show: Show) -> None:
                 break
         if left:
             queue.clean(0, state="active")  # of a demo that was killed
+            # Looked at first: a refused obliterate would leave the other one paused.
+            if queue.counts().active:
+                raise ConfigError(
+                    f"another demo uses {describe(dsn)}, or was killed within the last "
+                    "30 seconds; try again when it has ended"
+                )
             queue.obliterate()
             show.line(f"removed {left:,} jobs of an earlier demo from queue {QUEUE}")

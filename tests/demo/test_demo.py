@@ -138,7 +138,7 @@ def test_with_a_dsn_it_uses_that_database_and_leaves_others_jobs(
         assert demo.counts().total == 10
 
 
-def test_an_interrupt_with_a_dsn_stops_the_worker(dsn: str) -> None:
+def test_one_demo_at_a_time_and_an_interrupt_stops_its_worker(dsn: str) -> None:
     with (
         subprocess.Popen(
             [*COMMAND, "demo", "--dsn", dsn],
@@ -149,6 +149,10 @@ def test_an_interrupt_with_a_dsn_stops_the_worker(dsn: str) -> None:
         Queue("demo", dsn=dsn) as queue,
     ):
         until(lambda: queue.counts().completed > 0, 20)
+        other = call("demo", "--dsn", dsn)
+        assert other.code == 2
+        assert "another demo uses" in other.err
+        assert not queue.is_paused()
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
         assert queue.counts().active == 0
