@@ -1,7 +1,8 @@
 """How punctual delayed jobs start on an idle worker.
 
 Due times are the database's; its clock is compared with the monotonic one before and
-after, and the drift between the two is reported.
+after, and the drift between the two is reported. So is how late this process itself
+wakes from its pauses and has an answer from the server: what the machine allows.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ def run(lab: Lab) -> Iterator[Report]:
     """Measure start minus due."""
     samples = lab.jobs(SAMPLES)
     due: dict[str, float] = {}
+    machine: list[float] = []
     with (
         connect(lab.dsn) as connection,
         Queue(QUEUE, dsn=lab.dsn) as queue,
@@ -40,7 +42,7 @@ def run(lab: Lab) -> Iterator[Report]:
             pause(1.0)
             before = offset(connection)
             for _ in range(samples):
-                pause(random.uniform(0, 0.05))
+                machine.append(doze(connection, random.uniform(0, 0.05)))
                 job = queue.add("noop", delay=random.uniform(SHORTEST, LONGEST))
                 if job.run_at is not None:
                     due[str(job.id)] = job.run_at.timestamp()
@@ -51,11 +53,20 @@ def run(lab: Lab) -> Iterator[Report]:
     late = [starts[job] + clock - at for job, at in due.items()]
     figures = {
         "late": percentiles(late),
+        "machine": percentiles(machine),
         "early": sum(delay < -abs(after - before) - 0.0005 for delay in late),
         "clock_drift_ms": round((after - before) * 1000, 3),
     }
     ratio = figures["late"]["p99_ms"] / P99
     yield Report("delayed", ratio, 1.0, False, figures)
+
+
+def doze(connection: Connection, seconds: float) -> float:
+    """Pause, then ask the server something; return how much longer that took."""
+    wakes = time.monotonic() + seconds
+    pause(seconds)
+    value(connection, "SELECT 1")
+    return time.monotonic() - wakes
 
 
 def offset(connection: Connection) -> float:
