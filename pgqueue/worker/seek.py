@@ -26,6 +26,9 @@ DUTY: Final = 20.0
 """A sweep runs at most every 20 times its own cost: 5 % of the time."""
 
 MAX_LANES: Final = 32
+UNUSED: Final = 5.0
+"""A lane without a claim for so many seconds makes room for another priority."""
+
 LOWEST: Final = -(2**62)
 END: Final = 2**31 - 1
 
@@ -39,10 +42,12 @@ class Lane:
     """One priority: start at `low`; `recent` holds (time, highest position claimed)."""
 
     low: int = 0
+    used_at: float = 0.0
     recent: deque[tuple[float, int]] = field(default_factory=deque)
 
     def claimed(self, seq: int, now: float) -> None:
         """Note that everything up to *seq* was claimed, and let the bound follow."""
+        self.used_at = now
         if self.recent and now - self.recent[-1][0] < GRAIN:
             began, highest = self.recent[-1]
             self.recent[-1] = (began, max(highest, seq))
@@ -115,12 +120,21 @@ class Seek:
         for priority, seq in highest.items():
             lane = self.lanes.get(priority)
             if lane is None:
-                if len(self.lanes) >= MAX_LANES:
+                if len(self.lanes) >= MAX_LANES and not self._evict(now):
                     continue
                 lane = self.lanes[priority] = Lane()
             lane.claimed(seq, now)
         for lane in self.lanes.values():
             lane.follow(now)
+
+    def _evict(self, now: float) -> bool:
+        """Drop the lane that was unused for longest, if that is long enough."""
+        used = {priority: lane.used_at for priority, lane in self.lanes.items()}
+        oldest = min(used, key=used.__getitem__)
+        if now - used[oldest] < UNUSED:
+            return False
+        del self.lanes[oldest]
+        return True
 
     def returned(self, priority: int, seq: int) -> None:
         """Note that a job may stand at *seq* again."""
