@@ -1,7 +1,8 @@
 -- recover_jobs: active -> waiting, failed
 -- Put back what dead workers held, and what workers held whose row is gone. A stalled
 -- run is no attempt; after `max_stalled` of them the job fails instead. Whoever deletes
--- the lease row decides: a finish that comes later finds nothing.
+-- the lease row decides: a finish that comes later finds nothing. A job's own retention
+-- counts here too; it may have been written from SQL, so nonsense in it must not raise.
 WITH ended AS MATERIALIZED (
     DELETE FROM pgqueue.lease l
     WHERE NOT EXISTS (
@@ -14,6 +15,18 @@ WITH ended AS MATERIALIZED (
     FROM ended e
     CROSS JOIN LATERAL unnest(e.job_ids, e.attempts, e.stalls)
         AS a(job_id, attempt, stalled)
+), own AS MATERIALIZED (
+    SELECT l.job_id, k.kind,
+        CASE WHEN k.flag = 'true' OR k.count ~ '^0+$' THEN 0
+            WHEN k.age ~ '^\d{1,10}(\.\d+)?$' THEN k.age::double precision END AS age,
+        CASE WHEN k.count ~ '^\d{1,15}$' THEN k.count::bigint END AS count
+    FROM lost l JOIN pgqueue.job j ON j.queue_id = l.queue_id AND j.id = l.job_id
+    CROSS JOIN LATERAL (SELECT j.options -> 'remove_on_fail' AS rule) AS r
+    CROSS JOIN LATERAL (SELECT json_typeof(r.rule) AS kind, r.rule #>> '{}' AS flag,
+        CASE json_typeof(r.rule) WHEN 'object' THEN r.rule ->> 'age' END AS age,
+        CASE json_typeof(r.rule) WHEN 'object' THEN r.rule ->> 'count'
+            WHEN 'number' THEN r.rule #>> '{}' END AS count) AS k
+    WHERE l.failed AND k.kind IN ('boolean', 'number', 'object')
 ), back AS (
     INSERT INTO pgqueue.ready
         (job_id, seq, queue_id, priority, attempt, stalled, moved)
@@ -25,9 +38,12 @@ WITH ended AS MATERIALIZED (
     INSERT INTO pgqueue.finished (job_id, started_at, finished_at, expires_at,
         keep_count, queue_id, attempt, stalled, state, error)
     SELECT l.job_id, l.claimed_at, clock_timestamp(),
-        clock_timestamp() + q.failed_age * interval '1 second', q.failed_count,
+        clock_timestamp() + interval '1 second'
+            * CASE WHEN o.kind IS NULL THEN q.failed_age ELSE o.age END,
+        CASE WHEN o.kind IS NULL THEN q.failed_count ELSE o.count END,
         l.queue_id, l.attempt, l.stalled, 'failed', %(reason)s
     FROM lost l JOIN pgqueue.queue q ON q.id = l.queue_id
+    LEFT JOIN own o ON o.job_id = l.job_id
     WHERE l.failed
 ), recorded AS (
     INSERT INTO pgqueue.attempt (job_id, worker_id, started_at, finished_at, queue_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from pgqueue import options, payload
@@ -11,7 +12,6 @@ from pgqueue.types import Job, JobState, JsonValue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
-    from datetime import datetime
 
     from pgqueue.ops.core import Row
 
@@ -42,16 +42,14 @@ class ActiveJob:
         attempts: how many there may be.
         priority: as added.
         stalled: how many runs ended because their worker was gone.
-        created_at: when it was added, by the database's clock.
-        claimed_at: when this worker claimed it.
     """
 
     __slots__ = (
         "attempt",
         "attempts",
         "cancelled",
-        "claimed_at",
-        "created_at",
+        "claimed_epoch",
+        "created_epoch",
         "data",
         "id",
         "lease_id",
@@ -81,13 +79,23 @@ class ActiveJob:
         self.name: str = row[7]
         self.raw_data: str = row[8]
         self.options = options.parse_options(row[9])
-        self.created_at: datetime = row[10]
-        self.claimed_at: datetime = row[11]
+        self.created_epoch: float = row[10]
+        self.claimed_epoch: float = row[11]
         self.data: JsonValue = None
         self.progress: JsonValue = None
         self.traces = self.attempt > 1 or self.stalled > 0
         self.cancelled = False
         self.reporter: Reporter | None = None
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was added, by the database's clock."""
+        return datetime.fromtimestamp(self.created_epoch, UTC)
+
+    @property
+    def claimed_at(self) -> datetime:
+        """When this worker claimed it, by the database's clock."""
+        return datetime.fromtimestamp(self.claimed_epoch, UTC)
 
     def update_progress(self, value: JsonValue) -> Awaitable[None]:
         """Store how far the job is; `await` it in an `async def` handler.

@@ -72,7 +72,9 @@ class Emitter:
 
     def error(self, error: BaseException, during: str) -> None:
         """Report what went wrong outside any job."""
-        telemetry.emit("worker.error", during=during, error=describe(error))
+        # One line: what follows in PostgreSQL's errors shows the row, data and all.
+        text = describe(error).partition("\n")[0]
+        telemetry.emit("worker.error", during=during, error=text)
         self.emit("error", error)
 
     async def settle(self, patience: float) -> None:

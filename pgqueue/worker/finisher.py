@@ -87,24 +87,34 @@ class Finisher:
         """Return what applies outcomes; if some were sent before, are we still alive?"""
         if not taken:
             return []
-        finish = self._finish(worker_id, taken)
-        if not any(ended.uncertain for ended in taken):
-            return [finish]
-        return [finish, Statement("renew_leases", {"worker_id": worker_id})]
+        plain: list[ActiveJob] = []
+        others: list[Ended] = []
+        for ended in taken:
+            if self._leaves_nothing(ended):
+                plain.append(ended.job)
+            else:
+                others.append(ended)
+        statements = []
+        if plain:
+            statements.append(remove_completed(worker_id, plain))
+        if others:
+            statements.append(self._finish(worker_id, others))
+        if any(ended.uncertain for ended in taken):
+            statements.append(Statement("renew_leases", {"worker_id": worker_id}))
+        return statements
 
     def _finish(self, worker_id: int, taken: list[Ended]) -> Statement:
-        queue_ids = {ended.job.queue_id for ended in taken}
-        lease_ids = {ended.job.lease_id for ended in taken}
         elements = ",".join([self._element(*ended[:3]) for ended in taken])
-        return Statement(
-            "finish_jobs",
-            {
-                "worker_id": worker_id,
-                "outcomes": f"[{elements}]",
-                "queue_ids": list(queue_ids),
-                "lease_ids": sorted(lease_ids),
-            },
-        )
+        place = guard(worker_id, [ended.job for ended in taken])
+        return Statement("finish_jobs", {**place, "outcomes": f"[{elements}]"})
+
+    def _leaves_nothing(self, ended: Ended) -> bool:
+        """Whether a job completed, is not kept, and has nothing but its body."""
+        job = ended.job
+        if ended.outcome.ending != "completed" or job.traces:
+            return False
+        keep = resolve(job.options.remove_on_complete, self._on_complete)
+        return keep is not None and keep.remove
 
     def settle(self, taken: list[Ended], answers: list[list[Row]]) -> None:
         """Tell listeners what was written, and which leases were lost.
@@ -112,8 +122,11 @@ class Finisher:
         Args:
             answers: to `statements` for the same outcomes.
         """
-        written = {row[0] for row in answers[0]} if answers else set()
-        alive = len(answers) > 1 and bool(answers[1])
+        alive = False
+        if any(ended.uncertain for ended in taken):
+            *answers, renewed = answers
+            alive = bool(renewed)
+        written = {row[0] for rows in answers for row in rows}
         for ended in taken:
             # Sent twice, because the first answer was lost, by a worker that was alive
             # all the time: nobody can have taken the lease, so the first one counted.
@@ -201,6 +214,23 @@ class Finisher:
         self._emitter.emit("failed", snapshot, error)
         if again:
             self._emitter.emit("retrying", snapshot, error)
+
+
+def guard(worker_id: int, jobs: list[ActiveJob]) -> dict[str, object]:
+    """Return the parameters by which a statement finds, and locks, the leases."""
+    return {
+        "worker_id": worker_id,
+        "queue_ids": list({job.queue_id for job in jobs}),
+        "lease_ids": sorted({job.lease_id for job in jobs}),
+    }
+
+
+def remove_completed(worker_id: int, jobs: list[ActiveJob]) -> Statement:
+    """Return the statement that removes completed jobs; arrays as PostgreSQL's text."""
+    params = guard(worker_id, jobs)
+    params["leases"] = f"{{{','.join([str(job.lease_id) for job in jobs])}}}"
+    params["jobs"] = f"{{{','.join([str(job.id) for job in jobs])}}}"
+    return Statement("remove_completed", params)
 
 
 def keep_fields(keep: Retention | None) -> str:

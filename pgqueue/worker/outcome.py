@@ -94,7 +94,9 @@ def interrupted(job: ActiveJob, max_stalled: int) -> Outcome:
 
 def unwritable(job: ActiveJob, error: BaseException) -> Outcome:
     """Return the outcome of a run whose own outcome the database refused."""
-    reason = f"the outcome of job {job.id} cannot be stored: {describe(error)}"
+    # The first line: the others show the row, whatever is in it.
+    why = describe(error).partition("\n")[0]
+    reason = f"the outcome of job {job.id} cannot be stored: {why}"
     return Outcome("failed", reason=payload.clean_text(reason, MAX_REASON), error=error)
 
 
