@@ -62,7 +62,11 @@ def run(connection: SyncConnection, op: Op[T] | Atomic[T], schema: str) -> T:
                 value: T = stop.value
                 return value
             try:
-                cursor.execute(sql.load(statement.name, schema), statement.params)
+                cursor.execute(
+                    sql.load(statement.name, schema),
+                    statement.params,
+                    prepare=False if statement.name in sql.PLANNED_ANEW else None,
+                )
                 rows = cursor.fetchall() if cursor.description else []
             except psycopg.Error as error:
                 op.close()
@@ -106,7 +110,11 @@ async def arun(connection: AsyncConnection, op: Op[T] | Atomic[T], schema: str) 
                 value: T = stop.value
                 return value
             try:
-                await cursor.execute(sql.load(statement.name, schema), statement.params)
+                await cursor.execute(
+                    sql.load(statement.name, schema),
+                    statement.params,
+                    prepare=False if statement.name in sql.PLANNED_ANEW else None,
+                )
                 rows = await cursor.fetchall() if cursor.description else []
             except psycopg.Error as error:
                 op.close()

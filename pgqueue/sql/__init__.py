@@ -8,6 +8,31 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from typing import Final
+
+PLANNED_ANEW: Final = frozenset(
+    {
+        "drain_delayed",
+        "drain_finished",
+        "drain_waiting",
+        "drop_leases",
+        "find_delayed",
+        "find_expired",
+        "find_finished",
+        "find_waiting",
+        "list_active",
+        "list_delayed",
+        "list_finished",
+        "list_waiting",
+        "prune_finished",
+        "remove_expired",
+        "remove_jobs",
+        "retry_job",
+        "trim_finished",
+    }
+)
+"""Never prepared: a plan made while the tables were empty would be kept after they have
+grown. Each of these does much, or rarely, and planning costs it little."""
 
 
 @cache

@@ -1,10 +1,10 @@
 -- prune_finished: completed, failed -> removed
 -- Remove a batch of finished jobs whose own retention age is over. `low` steps over the
--- dead entries of earlier batches.
+-- dead entries of earlier batches; the clock is read once, or it could not end the scan.
 WITH gone AS MATERIALIZED (
     DELETE FROM pgqueue.finished WHERE ctid = ANY(ARRAY(
         SELECT f.ctid FROM pgqueue.finished f
-        WHERE f.queue_id = %(queue_id)s AND f.expires_at <= clock_timestamp()
+        WHERE f.queue_id = %(queue_id)s AND f.expires_at <= (SELECT clock_timestamp())
             AND f.expires_at >= to_timestamp(%(low)s)
         ORDER BY f.expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     ))

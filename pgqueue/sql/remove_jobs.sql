@@ -2,6 +2,7 @@
 -- Remove jobs by id, from the states asked for only: a job that was claimed since it
 -- was looked up stays. The row of the state goes first; a job is removed by whoever
 -- deleted that row. A ctid read under this snapshot cannot be reused while it lives.
+-- <@: with an equality on the state finished_order would look like the index to use.
 WITH asked AS MATERIALIZED (
     SELECT b.queue_id, b.id, b.priority
     FROM pgqueue.queue q
@@ -25,7 +26,8 @@ WITH asked AS MATERIALIZED (
     RETURNING d.queue_id, d.job_id
 ), finished AS (
     DELETE FROM pgqueue.finished f USING asked a
-    WHERE f.state = ANY(%(finished)s) AND f.queue_id = a.queue_id AND f.job_id = a.id
+    WHERE f.queue_id = a.queue_id AND f.job_id = a.id
+        AND ARRAY[f.state] <@ %(finished)s
     RETURNING f.queue_id, f.job_id
 ), gone AS MATERIALIZED (
     SELECT * FROM waiting UNION ALL SELECT * FROM delayed UNION ALL SELECT * FROM finished

@@ -1,9 +1,10 @@
 -- retry_job: completed, failed -> waiting
 -- Put a finished job back, at a fresh position; the runs it has made stay counted.
+-- <@: with an equality on the state finished_order would look like the index to use.
 WITH back AS MATERIALIZED (
-    DELETE FROM pgqueue.finished f USING pgqueue.queue q
-    WHERE q.name = %(queue)s AND f.queue_id = q.id AND f.job_id = %(job_id)s
-        AND f.state = ANY(%(states)s)
+    DELETE FROM pgqueue.finished f
+    WHERE f.queue_id = (SELECT q.id FROM pgqueue.queue q WHERE q.name = %(queue)s)
+        AND f.job_id = %(job_id)s AND ARRAY[f.state] <@ %(states)s
     RETURNING f.queue_id, f.job_id, f.attempt
 ), ready AS (
     INSERT INTO pgqueue.ready

@@ -1,0 +1,163 @@
+"""Plan a statement as a prepared one is planned once and for all, and read the plan."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql as composing
+
+from pgqueue import sql as statements
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from psycopg import Connection
+
+PARAMETER = re.compile(r"%\((\w+)\)s")
+
+LOWEST, HIGHEST = (-1, -(2**63)), (2**31 - 1, 2**63 - 1)
+
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "get_job": {"queue": "paint", "job_id": 7},
+    "list_waiting": {"queue": "paint", "low": 0, "high": 0, "key": -1, "id": 0}
+    | {"limit": 101, "offset": 0},
+    "list_delayed": {"queue": "paint", "key": -1, "id": 0, "limit": 101, "offset": 0},
+    "list_active": {"queue": "paint", "key": -1, "id": 0, "limit": 101, "offset": 0},
+    "list_finished": {"queue": "paint", "state": "failed", "key": 253370764800000000}
+    | {"id": 0, "limit": 101, "offset": 0},
+    "remove_jobs": {"queue": "paint", "job_ids": [7, 8], "waiting": True}
+    | {"delayed": True, "finished": ["completed", "failed"]},
+    "retry_job": {"queue": "paint", "job_id": 7, "states": ["completed", "failed"]},
+    "drain_waiting": {"queue_id": 1, "priority": -1, "seq": 0, "limit": 50},
+    "drain_delayed": {"queue_id": 1, "after": 0, "limit": 50},
+    "drain_finished": {"queue_id": 1, "after": 0, "limit": 50},
+    "find_finished": {"queue": "paint", "state": "failed", "grace": 0, "limit": 50},
+    "prune_finished": {"queue_id": 1, "low": 0, "limit": 50},
+    "trim_finished": {"queue_id": 1, "state": "completed", "limit": 50},
+    "claim_jobs": {"queue_id": 1, "worker_id": 1, "limit": 50}
+    | {"from_priority": [LOWEST[0]], "from_seq": [LOWEST[1]]}
+    | {"to_priority": [HIGHEST[0]], "to_seq": [HIGHEST[1]]},
+    "finish_jobs": {"outcomes": '[{"lease": 1, "job": 7, "state": "removed"}]'}
+    | {"queue_ids": [1], "worker_id": 1, "lease_ids": [1]},
+    "promote_jobs": {"queue_id": 1, "low": 0, "limit": 50},
+    "next_due": {"queue_id": 1, "low": 0},
+}
+
+ADD_PARTS = {
+    "the key of add_jobs": "SELECT j.id FROM pgqueue.job j"
+    " WHERE j.queue_id = %(queue_id)s AND j.key = %(key)s",
+    "the queue of add_jobs": "SELECT q.id FROM pgqueue.queue q WHERE q.name = %(name)s",
+}
+
+
+class Prepared:
+    """Prepares statements on a connection and explains their execution later."""
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self.connection = connection
+        self._names: dict[str, list[str]] = {}
+
+    def prepare(self, name: str, text: str, params: Mapping[str, Any]) -> None:
+        """Prepare a statement, and make its generic plan."""
+        names = list(dict.fromkeys(PARAMETER.findall(text)))
+        numbered = PARAMETER.sub(lambda m: f"${names.index(m[1]) + 1}", text)
+        self.connection.execute(f"PREPARE {name} AS {numbered}".encode())
+        self._names[name] = names
+        self._explain(name, params, "FORMAT JSON")
+
+    def execute(self, name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Execute a statement and return the plan with what it really did."""
+        return self._explain(name, params, "ANALYZE, FORMAT JSON")
+
+    def explain(self, name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the plan that an execution would use."""
+        return self._explain(name, params, "FORMAT JSON")
+
+    def _explain(
+        self, name: str, params: Mapping[str, Any], how: str
+    ) -> dict[str, Any]:
+        values = [composing.Literal(params[each]) for each in self._names[name]]
+        call = composing.SQL("EXPLAIN ({}) EXECUTE {}({})").format(
+            composing.SQL(how),  # type: ignore[arg-type]
+            composing.Identifier(name),
+            composing.SQL(", ").join(values),
+        )
+        row = self.connection.execute(call).fetchone()
+        assert row is not None
+        found: dict[str, Any] = row[0][0]["Plan"]
+        return found
+
+
+def plan(
+    connection: Connection[Any], text: str, params: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the generic plan of a statement."""
+    connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+    prepared = Prepared(connection)
+    prepared.prepare("planned", text, params)
+    found = prepared.explain("planned", params)
+    connection.execute("DEALLOCATE planned")
+    return found
+
+
+def plan_by_index(connection: Connection[Any]) -> None:
+    """Do what a worker does in each of its transactions."""
+    connection.execute(statements.load("plan_by_index"))
+
+
+def nodes(top: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Go through a plan, from the top."""
+    yield top
+    for child in top.get("Plans", ()):
+        yield from nodes(child)
+
+
+def full_scans(top: dict[str, Any]) -> list[str]:
+    """Return the tables that a plan reads from the first row to the last."""
+    return [
+        node["Relation Name"] for node in nodes(top) if node["Node Type"] == "Seq Scan"
+    ]
+
+
+def sorted_tables(top: dict[str, Any]) -> list[str]:
+    """Return the tables whose rows a plan sorts itself."""
+    return [
+        below["Relation Name"]
+        for node in nodes(top)
+        if node["Node Type"] in ("Sort", "Incremental Sort")
+        for below in own_nodes(node)
+        if "Relation Name" in below
+    ]
+
+
+def own_nodes(top: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Go through a plan, but not into what is only computed before it."""
+    yield top
+    for child in top.get("Plans", ()):
+        if child.get("Parent Relationship") not in ("InitPlan", "SubPlan"):
+            yield from own_nodes(child)
+
+
+LOOKED_UP = {"job": "id", "attempt": "job_id", "progress": "job_id"}
+
+
+def blind_lookups(top: dict[str, Any]) -> list[str]:
+    """Return the index conditions that find a queue's bodies, but not which of them."""
+    return [
+        node.get("Index Cond", node["Node Type"])
+        for node in nodes(top)
+        if (column := LOOKED_UP.get(node.get("Relation Name", "")))
+        and node["Node Type"].startswith("Index")
+        and not re.search(rf"\b{column} = ", node.get("Index Cond", ""))
+    ]
+
+
+def rows_read(top: dict[str, Any]) -> float:
+    """Return how many rows of tables an executed plan looked at."""
+    return sum(
+        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+        * node["Actual Loops"]
+        for node in nodes(top)
+        if node["Node Type"].endswith("Scan") and "Relation Name" in node
+    )
