@@ -38,7 +38,12 @@ WITH taken AS MATERIALIZED (
     RETURNING id, claimed_at
 )
 SELECT l.id, t.job_id, t.priority, t.seq, t.attempt, t.stalled, j.attempts, j.name,
-    j.data::text, j.options::text, j.created_at, l.claimed_at
+    j.data::text, j.options::text, date_part('epoch', j.created_at),
+    date_part('epoch', l.claimed_at)
 FROM leased l CROSS JOIN taken t
-JOIN pgqueue.job j ON j.queue_id = %(queue_id)s AND j.id = t.job_id
+-- OFFSET 0 keeps it a look-up for each job: a join might be a walk over the whole index.
+CROSS JOIN LATERAL (
+    SELECT b.* FROM pgqueue.job b
+    WHERE b.queue_id = %(queue_id)s AND b.id = t.job_id OFFSET 0
+) AS j
 ORDER BY t.priority, t.seq

@@ -26,14 +26,15 @@ WITH outcome AS MATERIALIZED (
         array_agg(l.stall) FILTER (WHERE l.job IS NULL) AS stalls
     FROM listed l GROUP BY l.queue_id, l.id
 ), ended AS (
-    DELETE FROM pgqueue.lease l USING rest r
-    WHERE l.queue_id = r.queue_id AND l.worker_id = %(worker_id)s AND l.id = r.id
-        AND r.job_ids IS NULL
+    DELETE FROM pgqueue.lease l
+    WHERE l.queue_id = ANY(%(queue_ids)s) AND l.worker_id = %(worker_id)s
+        AND l.id = ANY(ARRAY(SELECT r.id FROM rest r WHERE r.job_ids IS NULL))
 ), shrunk AS (
     UPDATE pgqueue.lease l
     SET job_ids = r.job_ids, attempts = r.attempts, stalls = r.stalls
     FROM rest r
-    WHERE l.queue_id = r.queue_id AND l.worker_id = %(worker_id)s AND l.id = r.id
+    WHERE l.queue_id = ANY(%(queue_ids)s) AND l.worker_id = %(worker_id)s
+        AND l.id = ANY(%(lease_ids)s) AND l.id = r.id
         AND r.job_ids IS NOT NULL AND r.settled > 0
 ), kept AS (
     INSERT INTO pgqueue.finished (job_id, started_at, finished_at, expires_at,
@@ -45,18 +46,20 @@ WITH outcome AS MATERIALIZED (
             WHEN l.state = 'completed' THEN q.completed_count ELSE q.failed_count END,
         l.queue_id, l.attempt, coalesce(l.stalled, l.stall), l.state, l.result, l.error
     FROM listed l JOIN pgqueue.queue q ON q.id = l.queue_id
-    WHERE l.state IN ('completed', 'failed')
+    WHERE l.state IN ('completed', 'failed') AND q.id = ANY(%(queue_ids)s)
 ), removed AS (
-    DELETE FROM pgqueue.job j USING listed l
-    WHERE j.queue_id = l.queue_id AND j.id = l.job_id AND l.state = 'removed'
+    -- By arrays of ids: a join might be planned as a walk over the whole index.
+    DELETE FROM pgqueue.job j
+    WHERE j.queue_id = ANY(%(queue_ids)s) AND j.id = ANY(ARRAY(
+        SELECT l.job_id FROM listed l WHERE l.state = 'removed'))
 ), forgotten AS (
-    DELETE FROM pgqueue.attempt a USING listed l
-    WHERE a.queue_id = l.queue_id AND a.job_id = l.job_id
-        AND l.state = 'removed' AND l.traces
+    DELETE FROM pgqueue.attempt a
+    WHERE a.queue_id = ANY(%(queue_ids)s) AND a.job_id = ANY(ARRAY(
+        SELECT l.job_id FROM listed l WHERE l.state = 'removed' AND l.traces))
 ), silenced AS (
-    DELETE FROM pgqueue.progress p USING listed l
-    WHERE p.queue_id = l.queue_id AND p.job_id = l.job_id
-        AND l.state = 'removed' AND l.traces
+    DELETE FROM pgqueue.progress p
+    WHERE p.queue_id = ANY(%(queue_ids)s) AND p.job_id = ANY(ARRAY(
+        SELECT l.job_id FROM listed l WHERE l.state = 'removed' AND l.traces))
 ), recorded AS (
     INSERT INTO pgqueue.attempt (job_id, worker_id, started_at, finished_at, queue_id,
         attempt, error, stack)

@@ -1,7 +1,8 @@
 -- list_leases: read
 -- What a worker holds, in the shape of claim_jobs: after a claim whose answer was lost.
 SELECT l.id, a.job_id, b.priority, b.id, a.attempt, a.stalled, b.attempts, b.name,
-    b.data::text, b.options::text, b.created_at, l.claimed_at, l.queue_id
+    b.data::text, b.options::text, date_part('epoch', b.created_at),
+    date_part('epoch', l.claimed_at), l.queue_id
 FROM pgqueue.lease l
 CROSS JOIN LATERAL unnest(l.job_ids, l.attempts, l.stalls) AS a(job_id, attempt, stalled)
 JOIN pgqueue.job b ON b.queue_id = l.queue_id AND b.id = a.job_id

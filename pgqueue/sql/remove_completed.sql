@@ -1,0 +1,38 @@
+-- remove_completed: active -> removed
+-- Remove jobs that completed and are not kept, and that left nothing behind but their
+-- body: the plainest outcome, without the JSON of finish_jobs. The guard is the same:
+-- lease rows are locked first, in order, and only jobs that they list count.
+WITH held AS MATERIALIZED (
+    SELECT l.id, l.job_ids, l.attempts, l.stalls FROM pgqueue.lease l
+    WHERE l.queue_id = ANY(%(queue_ids)s) AND l.worker_id = %(worker_id)s
+        AND l.id = ANY(%(lease_ids)s)
+    ORDER BY l.queue_id, l.id FOR UPDATE
+), listed AS MATERIALIZED (
+    SELECT h.id, a.job_id, a.attempt, a.stalled, o.job_id AS ended
+    FROM held h
+    CROSS JOIN LATERAL unnest(h.job_ids, h.attempts, h.stalls)
+        AS a(job_id, attempt, stalled)
+    LEFT JOIN unnest(%(leases)s::bigint[], %(jobs)s::bigint[]) AS o(lease, job_id)
+        ON o.job_id = a.job_id AND o.lease = h.id
+), rest AS MATERIALIZED (
+    SELECT l.id, array_agg(l.job_id) AS job_ids, array_agg(l.attempt) AS attempts,
+        array_agg(l.stalled) AS stalls
+    FROM listed l WHERE l.ended IS NULL GROUP BY l.id
+), ended AS (
+    DELETE FROM pgqueue.lease l
+    WHERE l.queue_id = ANY(%(queue_ids)s) AND l.worker_id = %(worker_id)s
+        AND l.id = ANY(ARRAY(
+            SELECT h.id FROM held h WHERE h.id NOT IN (SELECT r.id FROM rest r)))
+), shrunk AS (
+    UPDATE pgqueue.lease l
+    SET job_ids = r.job_ids, attempts = r.attempts, stalls = r.stalls
+    FROM rest r
+    WHERE l.queue_id = ANY(%(queue_ids)s) AND l.worker_id = %(worker_id)s
+        AND l.id = ANY(%(lease_ids)s) AND l.id = r.id
+), removed AS (
+    -- By an array of ids: a join might be planned as a walk over the whole index.
+    DELETE FROM pgqueue.job j
+    WHERE j.queue_id = ANY(%(queue_ids)s) AND j.id = ANY(ARRAY(
+        SELECT l.ended FROM listed l WHERE l.ended IS NOT NULL))
+)
+SELECT l.ended FROM listed l WHERE l.ended IS NOT NULL
