@@ -62,7 +62,8 @@ async def test_a_finish_whose_answer_is_lost_counts_once(
     async def handler(job: Any) -> None:
         runs[job.id] += 1
 
-    once(proxy, request=b'"state":"removed"' if remove else b'"state":"completed"')
+    # The text of remove_completed goes out once, when it is prepared.
+    once(proxy, request=b"AS o(lease, job_id)" if remove else b'"state":"completed"')
     worker = Worker("work", handler, dsn=proxy.dsn, lease=30)
     heard = Heard(worker, *TROUBLE)
     async with worker:
