@@ -25,6 +25,10 @@ demo: .venv/demo.stamp ## Start a private PostgreSQL and watch jobs run
 test: .venv/dev.stamp ## Run the tests; ARGS="-k name", PGQUEUE_TEST_DSN=, PGQUEUE_LISTEN=off
 	$(PYTEST) -n $(WORKERS) $(ARGS)
 
+.PHONY: soak
+soak: .venv/dev.stamp ## Kill workers at random, then check the books; ARGS="seconds seed"
+	PYTHONPATH=tests $(BIN)/python tests/chaos/soak.py $(ARGS)
+
 .PHONY: lint
 lint: .venv/dev.stamp ## Check formatting and ruff's rules
 	$(BIN)/ruff format --check .

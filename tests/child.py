@@ -6,6 +6,7 @@ Run by `processes.Process`. Each line of its output is a word and a JSON object.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import threading
@@ -28,7 +29,7 @@ def say(word: str, fields: dict[str, Any]) -> None:
 def begin(job: Any) -> dict[str, Any]:
     what: dict[str, Any] = job.data or {}
     say("run", {"id": job.id, "attempt": job.attempt})
-    if what.get("exit"):
+    if what.get("exit") and not (what["exit"] == "once" and job.stalled):
         os._exit(9)
     if spin := what.get("spin"):
         # Blocks the loop, or the thread, without ever letting go.
@@ -61,6 +62,7 @@ def in_a_thread(job: Any) -> Any:
 
 
 def main(queue: str, kind: str, drain: bool, options: dict[str, Any]) -> None:
+    logging.disable()
     telemetry.subscribe(say)
     handler = on_the_loop if kind == "async def" else in_a_thread
     worker = Worker(queue, handler, **options)

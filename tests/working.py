@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from pgqueue import Worker, telemetry
@@ -23,6 +24,13 @@ def handler_of(kind: str, body: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return body(job)
 
     return handler
+
+
+async def work_for(seconds: float) -> None:
+    """Be a handler that takes a while; tests wait on conditions instead."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await asyncio.Event().wait()
 
 
 async def drain(worker: Worker, within: float = 20) -> None:

@@ -43,6 +43,7 @@ class Intake:
     swept_due_at: float = float("-inf")
     hungry: bool = True
     sweeping: bool = False
+    usual: float = 0.0
 
     def claim(self, worker_id: int, limit: int, now: float) -> Statement:
         """Return the statement that claims up to *limit* jobs."""
@@ -65,7 +66,10 @@ class Intake:
         """Learn from a claim; *took* is how long its round trip lasted."""
         places = [(row[2], row[3]) for row in rows]
         if self.sweeping:
-            self.seek.swept(places, now, took)
+            # What it cost more than a hinted one: the rest is not the sweep's.
+            self.seek.swept(places, now, max(0.0, took - self.usual))
+        else:
+            self.usual += (took - self.usual) * 0.2
         self.seek.claimed(places, now)
         self.hungry = len(rows) < limit
 

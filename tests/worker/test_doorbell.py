@@ -14,6 +14,7 @@ import pytest
 from pgqueue import NewJob, Queue, Worker
 from pgqueue.config import Settings
 from waiting import until_async
+from working import work_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -90,9 +91,7 @@ async def test_a_job_starts_at_the_commit_of_its_transaction_not_before(
             with psycopg.connect(dsn) as own:
                 job = queue.add("n", connection=own)
                 if turn < 3:
-                    await asyncio.wait(
-                        {asyncio.ensure_future(asyncio.Event().wait())}, timeout=0.1
-                    )
+                    await work_for(0.1)
                 assert job.id not in starts.at
                 committed = time.monotonic()
                 own.commit()

@@ -13,7 +13,7 @@ import pytest
 from pgqueue import Backoff, NewJob, Queue, RetryLater, Unrecoverable, Worker
 from pgqueue.errors import ConfigError, LeaseLost
 from waiting import until, until_async
-from working import KINDS, Facts, Heard, drain, handler_of
+from working import KINDS, Facts, Heard, drain, handler_of, work_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -464,9 +464,7 @@ async def test_concurrency_is_exact(dsn: str, queue: Queue, kind: str) -> None:
 
     async def slow(job: Any) -> None:
         enter(1)
-        await asyncio.wait(
-            {asyncio.ensure_future(asyncio.Event().wait())}, timeout=0.01
-        )
+        await work_for(0.01)
         enter(-1)
 
     def blocking(job: Any) -> None:

@@ -15,7 +15,7 @@ from pgqueue import NewJob, Queue, Worker
 from pgqueue import sql as statements
 from pgqueue.worker.intake import Intake
 from waiting import until_async
-from working import Facts, drain
+from working import Facts, drain, work_for
 
 if TYPE_CHECKING:
     from conftest import Sql
@@ -37,9 +37,7 @@ async def test_a_busy_worker_finds_what_commits_late(dsn: str, queue: Queue) -> 
         if job.name == "late":
             at[job.id] = time.monotonic()
         else:
-            await asyncio.wait(
-                {asyncio.ensure_future(asyncio.Event().wait())}, timeout=0.005
-            )
+            await work_for(0.005)
 
     over = asyncio.Event()
     queue.add_bulk([NewJob("n", remove_on_complete=True) for _ in range(4000)])

@@ -15,7 +15,7 @@ from pgqueue import NewJob, Queue, Worker
 from pgqueue.errors import ConfigError, DatabaseUnavailable, SchemaError
 from processes import Process
 from waiting import until, until_async
-from working import KINDS, Facts, Heard, drain, handler_of
+from working import KINDS, Facts, Heard, drain, handler_of, work_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,9 +111,7 @@ async def test_a_stop_during_the_start_stops(dsn: str, queue: Queue, sql: Sql) -
     for turns in range(40):
         serving = asyncio.ensure_future(worker.serve())
         for _ in range(turns):
-            await asyncio.wait(
-                {asyncio.ensure_future(asyncio.Event().wait())}, timeout=0
-            )
+            await work_for(0)
         worker.stop()
         if turns:
             await asyncio.wait_for(serving, 5)

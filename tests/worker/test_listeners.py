@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pgqueue import NewJob, Queue, Worker
-from working import Facts, Heard, drain, handler_of
+from working import Facts, Heard, drain, handler_of, work_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ async def test_async_listeners_are_awaited_before_the_worker_is_done(
 
     @worker.on("completed")
     async def done(job: Any, result: Any) -> None:
-        await asyncio.wait({asyncio.ensure_future(asyncio.Event().wait())}, timeout=0.1)
+        await work_for(0.1)
         heard.append((job.id, result))
 
     job = queue.add("good")
