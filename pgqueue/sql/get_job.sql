@@ -1,6 +1,7 @@
 -- get_job: read
 -- One job with where it stands, in one snapshot. A job that was never put back stands
 -- in `ready` at a position that follows from its body; the others are found as moved.
+-- One branch a position: as an array both would be a filter on the whole lane.
 SELECT b.id, b.name, b.data::text, s.state, b.created_at, coalesce(s.priority, b.priority),
     s.attempt, b.attempts, s.stalled, s.run_at, s.started_at, s.finished_at,
     p.value::text, s.result::text, coalesce(s.error, a.error), b.key, s.worker,
@@ -13,8 +14,12 @@ JOIN LATERAL (
         NULL::timestamptz AS finished_at, NULL::json AS result, NULL::text AS error,
         NULL::text AS worker
     FROM pgqueue.ready r
-    WHERE r.queue_id = b.queue_id AND r.priority = b.priority
-        AND r.seq = ANY(ARRAY[b.id, -b.id])
+    WHERE r.queue_id = b.queue_id AND r.priority = b.priority AND r.seq = b.id
+    UNION ALL
+    SELECT 'waiting', r.priority, r.attempt, r.stalled,
+        NULL, NULL, NULL, NULL, NULL, NULL
+    FROM pgqueue.ready r
+    WHERE r.queue_id = b.queue_id AND r.priority = b.priority AND r.seq = -b.id
     UNION ALL
     SELECT 'waiting', r.priority, r.attempt, r.stalled,
         NULL, NULL, NULL, NULL, NULL, NULL

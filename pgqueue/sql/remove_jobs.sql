@@ -12,8 +12,10 @@ WITH asked AS MATERIALIZED (
     DELETE FROM pgqueue.ready WHERE %(waiting)s AND ctid = ANY(ARRAY(
         SELECT place.ctid FROM asked a CROSS JOIN LATERAL (
             SELECT r.ctid FROM pgqueue.ready r
-            WHERE r.queue_id = a.queue_id AND r.priority = a.priority
-                AND r.seq = ANY(ARRAY[a.id, -a.id])
+            WHERE r.queue_id = a.queue_id AND r.priority = a.priority AND r.seq = a.id
+            UNION ALL
+            SELECT r.ctid FROM pgqueue.ready r
+            WHERE r.queue_id = a.queue_id AND r.priority = a.priority AND r.seq = -a.id
             UNION ALL
             SELECT r.ctid FROM pgqueue.ready r
             WHERE r.queue_id = a.queue_id AND r.job_id = a.id AND r.moved

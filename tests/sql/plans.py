@@ -40,6 +40,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     | {"to_priority": [HIGHEST[0]], "to_seq": [HIGHEST[1]]},
     "finish_jobs": {"outcomes": '[{"lease": 1, "job": 7, "state": "removed"}]'}
     | {"queue_ids": [1], "worker_id": 1, "lease_ids": [1]},
+    "remove_completed": {"queue_ids": [1], "worker_id": 1, "lease_ids": [1]}
+    | {"leases": [1], "jobs": [7]},
     "promote_jobs": {"queue_id": 1, "low": 0, "limit": 50},
     "next_due": {"queue_id": 1, "low": 0},
 }
@@ -90,10 +92,15 @@ class Prepared:
 
 
 def plan(
-    connection: Connection[Any], text: str, params: Mapping[str, Any]
+    connection: Connection[Any],
+    text: str,
+    params: Mapping[str, Any],
+    *,
+    generic: bool = True,
 ) -> dict[str, Any]:
-    """Return the generic plan of a statement."""
-    connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+    """Return the generic plan of a statement, or the one for these parameters."""
+    mode = "force_generic_plan" if generic else "force_custom_plan"
+    connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
     prepared = Prepared(connection)
     prepared.prepare("planned", text, params)
     found = prepared.explain("planned", params)
