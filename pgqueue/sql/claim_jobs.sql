@@ -1,7 +1,9 @@
 -- claim_jobs: waiting -> active
 -- Lease the most urgent jobs of one queue to one worker; rows others hold are skipped.
 -- The stretches of the index to look at come from the worker's seek hints, best first:
--- dead entries before a stretch cost nothing, whatever snapshot keeps them. Rows are
+-- dead entries before a stretch cost nothing, whatever snapshot keeps them. A stretch
+-- lies within one priority or ends before one: `(priority, seq) < (…)` would do for
+-- both, but before PostgreSQL 18 it does not end a scan within a priority. Rows are
 -- locked one by one as the outer LIMIT takes them, and never updated, so a ctid holds.
 -- A worker that was declared dead and does not know it yet gets nothing.
 -- Crash before commit: nothing happened. Crash after: the lease ends, recover_jobs.
@@ -13,12 +15,21 @@ WITH taken AS MATERIALIZED (
             %(to_priority)s::integer[], %(to_seq)s::bigint[]
         ) AS stretch(from_priority, from_seq, to_priority, to_seq)
         CROSS JOIN LATERAL (
-            SELECT r.ctid FROM pgqueue.ready r
-            WHERE r.queue_id = %(queue_id)s
-                AND (r.priority, r.seq) >= (stretch.from_priority, stretch.from_seq)
-                AND (r.priority, r.seq) < (stretch.to_priority, stretch.to_seq)
-            ORDER BY r.priority, r.seq
-            LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+            SELECT one.ctid FROM (
+                SELECT r.ctid FROM pgqueue.ready r
+                WHERE r.queue_id = %(queue_id)s AND r.priority = stretch.from_priority
+                    AND stretch.to_priority = stretch.from_priority
+                    AND r.seq >= stretch.from_seq AND r.seq < stretch.to_seq
+                ORDER BY r.seq LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+            ) AS one
+            UNION ALL
+            SELECT many.ctid FROM (
+                SELECT r.ctid FROM pgqueue.ready r
+                WHERE r.queue_id = %(queue_id)s AND r.priority < stretch.to_priority
+                    AND stretch.to_priority > stretch.from_priority
+                    AND (r.priority, r.seq) >= (stretch.from_priority, stretch.from_seq)
+                ORDER BY r.priority, r.seq LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+            ) AS many
         ) AS next
         WHERE EXISTS (
             SELECT FROM pgqueue.queue q WHERE q.id = %(queue_id)s AND NOT q.paused

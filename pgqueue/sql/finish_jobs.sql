@@ -8,6 +8,8 @@ WITH outcome AS MATERIALIZED (
         priority integer, seq bigint, delay double precision, result json, error text,
         stack text, failure boolean, ran double precision, keep boolean,
         age double precision, count bigint, traces boolean)
+), moment AS MATERIALIZED (
+    SELECT clock_timestamp() AS instant
 ), held AS MATERIALIZED (
     SELECT l.id, l.queue_id, l.claimed_at, l.job_ids, l.attempts, l.stalls
     FROM pgqueue.lease l
@@ -39,13 +41,13 @@ WITH outcome AS MATERIALIZED (
 ), kept AS (
     INSERT INTO pgqueue.finished (job_id, started_at, finished_at, expires_at,
         keep_count, queue_id, attempt, stalled, state, result, error)
-    SELECT l.job_id, now() - l.ran * interval '1 second', clock_timestamp(),
-        clock_timestamp() + interval '1 second' * CASE WHEN l.keep THEN l.age
+    SELECT l.job_id, m.instant - l.ran * interval '1 second', m.instant,
+        m.instant + interval '1 second' * CASE WHEN l.keep THEN l.age
             WHEN l.state = 'completed' THEN q.completed_age ELSE q.failed_age END,
         CASE WHEN l.keep THEN l.count
             WHEN l.state = 'completed' THEN q.completed_count ELSE q.failed_count END,
         l.queue_id, l.attempt, coalesce(l.stalled, l.stall), l.state, l.result, l.error
-    FROM listed l JOIN pgqueue.queue q ON q.id = l.queue_id
+    FROM listed l JOIN pgqueue.queue q ON q.id = l.queue_id CROSS JOIN moment m
     WHERE l.state IN ('completed', 'failed') AND q.id = ANY(%(queue_ids)s)
 ), removed AS (
     -- By arrays of ids: a join might be planned as a walk over the whole index.

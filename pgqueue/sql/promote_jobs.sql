@@ -1,10 +1,11 @@
 -- promote_jobs: delayed -> waiting
 -- Make due jobs ready, in due order, each at a fresh position; workers that promote at
--- the same time skip each other's rows. `run_at >= low` steps over dead entries.
+-- the same time skip each other's rows. `run_at >= low` steps over dead entries;
+-- the clock is read once, or it could not end the scan.
 WITH due AS MATERIALIZED (
     DELETE FROM pgqueue.delayed WHERE ctid = ANY(ARRAY(
         SELECT d.ctid FROM pgqueue.delayed d
-        WHERE d.queue_id = %(queue_id)s AND d.run_at <= clock_timestamp()
+        WHERE d.queue_id = %(queue_id)s AND d.run_at <= (SELECT clock_timestamp())
             AND d.run_at >= to_timestamp(%(low)s)
         ORDER BY d.run_at, d.job_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     ))

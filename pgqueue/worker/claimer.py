@@ -77,6 +77,7 @@ class Claimer:
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._bell = False
+        self._starting = False
         self._stopping = False
         self._doze = Doze(list(self._intakes))
         self._took = 0.001
@@ -89,9 +90,16 @@ class Claimer:
 
     def ended(self) -> None:
         """A run has ended: start the next, and write the outcome."""
+        # Once for all runs that end in this turn of the loop.
+        if not self._starting:
+            self._starting = True
+            self._loop.call_soon(self._start)
+        self._wake.set()
+
+    def _start(self) -> None:
+        self._starting = False
         if not self._stopping:
             self._dispatch.start()
-        self._wake.set()
 
     def rung(self, queue_id: int) -> None:
         """Somebody added a job while this worker slept."""

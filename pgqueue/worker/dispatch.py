@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from pgqueue.worker.emitter import Emitter
     from pgqueue.worker.finisher import Finisher
 
-MAX_PREFETCH: Final = 500
+MAX_PREFETCH: Final = 2000
 PREFETCH_AHEAD: Final = 0.05
 """Jobs are claimed ahead by at most as many as start within this many seconds."""
+
+PREFETCH_TRIPS: Final = 6.0
+"""And by what starts within so many round trips: the next batch is on its way, and the
+one after it is being finished, while these run."""
 
 
 class Executor(Protocol):
@@ -74,7 +78,7 @@ class Dispatch:
         Args:
             took: how long a round trip lasts, in seconds.
         """
-        ahead = min(self._rate * took * 1.5, self._rate * PREFETCH_AHEAD)
+        ahead = self._rate * min(took * PREFETCH_TRIPS, PREFETCH_AHEAD)
         room = self._limit() + min(MAX_PREFETCH, int(ahead))
         return room - len(self._executor) - len(self._buffer)
 

@@ -10,11 +10,11 @@ from pgqueue.errors import JobFailed, LeaseLost
 from pgqueue.ops.core import Row, Statement
 from pgqueue.retention import Retention, resolve
 from pgqueue.types import JobState, Keep
+from pgqueue.worker.outcome import COMPLETED, Outcome
 
 if TYPE_CHECKING:
     from pgqueue.worker.active_job import ActiveJob
     from pgqueue.worker.emitter import Emitter
-    from pgqueue.worker.outcome import Outcome
 
 MAX_BATCH = 1000
 
@@ -127,7 +127,10 @@ class Finisher:
             *answers, renewed = answers
             alive = bool(renewed)
         written = {row[0] for rows in answers for row in rows}
+        heard = telemetry.wanted("job.completed") or self._emitter.heard("completed")
         for ended in taken:
+            if not heard and ended.outcome is COMPLETED and ended.job.id in written:
+                continue
             # Sent twice, because the first answer was lost, by a worker that was alive
             # all the time: nobody can have taken the lease, so the first one counted.
             if ended.job.id in written or (ended.uncertain and alive):

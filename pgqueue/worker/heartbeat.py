@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from pgqueue import telemetry
-from pgqueue.db.pool import connect_options
+from pgqueue.db.pool import configure, connect_options
 from pgqueue.db.run import run
 from pgqueue.errors import PgQueueError
 from pgqueue.ops.leases import renew
@@ -106,6 +106,7 @@ class Heartbeat:
             options["connect_timeout"] = max(2, int(self._lease / 3))
             options["tcp_user_timeout"] = max(1000, int(self._lease * 500))
             self._connection = psycopg.connect(self._settings.dsn, **options)
+            configure(self._connection)
         return run(self._connection, renew(self._worker_id), self._settings.schema)
 
     def _drop(self) -> None:

@@ -19,6 +19,9 @@ LONGEST_POLL: Final = 0.5
 STILL_DUE: Final = 0.02
 """When to look again for a due job that somebody else holds."""
 
+JUST_DUE: Final = 0.002
+"""One due for less than this became so between the two statements: nobody holds it."""
+
 FALLBACK: Final = 5.0
 """The longest that a sleeping worker relies on being rung."""
 
@@ -112,8 +115,9 @@ class Intake:
         if asleep and self.swept_due_at == self.looked_at:
             wait = FALLBACK
         if following:
-            soonest = 0.0 if count else STILL_DUE
-            wait = min(wait, max(soonest, following[0][0]))
+            ahead: float = following[0][0]
+            held = not count and ahead <= -JUST_DUE
+            wait = min(wait, max(STILL_DUE if held else 0.0, ahead))
         self.due_at = now + wait
         moved: int = count
         return moved

@@ -106,7 +106,9 @@ class Session:
         pause = FIRST_PAUSE
         while True:
             try:
-                self._connection = await connect(self._settings)
+                connection = await connect(self._settings)
+                await connection.execute(sql.load("read_committed"))
+                self._connection = connection
             except (psycopg.Error, OSError) as error:
                 reason = str(error).strip().splitlines() or [repr(error)]
                 telemetry.emit("database.lost", error=reason[-1], again_within=pause)

@@ -33,20 +33,6 @@ if TYPE_CHECKING:
 BIG = {"job", "ready", "delayed", "finished", "attempt", "progress"}
 SIZES = {"empty": 0, "unanalysed": 100_000, "a million": 1_000_000}
 
-TRAPS = {
-    "promote_jobs": "clock_timestamp() is no index condition: it reads all delayed jobs",
-}
-"""What is known about statements of the worker; see that they are fixed there."""
-
-
-def known_traps(names: Any) -> list[Any]:
-    return [
-        pytest.param(name, marks=pytest.mark.xfail(reason=TRAPS[name], strict=False))
-        if name in TRAPS
-        else name
-        for name in names
-    ]
-
 
 @pytest.fixture(
     scope="module",
@@ -174,7 +160,7 @@ def aged(pg_server: Server, worker_id: str) -> Iterator[Prepared]:
     pg_server.drop(name)
 
 
-@pytest.mark.parametrize("name", known_traps(PARAMETERS))
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_a_plan_made_on_empty_tables_reads_few_rows_when_they_are_full(
     aged: Prepared, name: str
 ) -> None:
