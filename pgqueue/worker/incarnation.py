@@ -213,7 +213,7 @@ class Incarnation:
 
     async def _finish(self, claiming: asyncio.Task[None], now: asyncio.Event) -> None:
         """Let what runs finish for a while, cut the rest off, write all outcomes."""
-        self._emitter.emit("closing")
+        self._worker.closing()
         self._claimer.stop()
         deadline = self._loop.time() + self._worker.shutdown_timeout
         async with self._watching(claiming, now) as watch:

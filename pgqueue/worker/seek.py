@@ -61,9 +61,9 @@ class Lane:
             self.low = max(self.low, self.recent.popleft()[1] + 1)
 
     def found(self, seq: int) -> None:
-        """A sweep found a job at *seq*: start no later than there."""
-        if seq < self.low:
-            self.low = seq
+        """A job is at *seq* after all: start no later than there, now or soon."""
+        if seq < self.low or any(seq <= highest for _, highest in self.recent):
+            self.low = min(self.low, seq)
             self.recent.clear()
 
 

@@ -99,6 +99,7 @@ class Worker:
         self.settings = Settings.load(dsn)
         self.emitter = Emitter()
         self._pid = os.getpid()
+        self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._stop: asyncio.Event | None = None
         self._now: asyncio.Event | None = None
@@ -168,6 +169,7 @@ class Worker:
             )
         self._task = asyncio.current_task()
         self._stop, self._now = asyncio.Event(), asyncio.Event()
+        self._closing = False
         try:
             await self._serve(self._stop, self._now, drain=drain)
         finally:
@@ -186,6 +188,12 @@ class Worker:
             self._stop.set()
         if now and self._now is not None:
             self._now.set()
+
+    def closing(self) -> None:
+        """Tell listeners, once, that this worker takes no more jobs."""
+        if not self._closing:
+            self._closing = True
+            self.emitter.emit("closing")
 
     async def __aenter__(self) -> Worker:
         self._background = asyncio.ensure_future(self.serve())
@@ -223,6 +231,7 @@ class Worker:
             fenced = await self._incarnation.live(stop, now, drain=drain)
             if not fenced:
                 break
+        self.closing()
         self.emitter.emit("closed")
         await self.emitter.settle(PATIENCE)
         telemetry.emit("worker.stopped", name=self.name)

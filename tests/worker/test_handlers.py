@@ -429,6 +429,7 @@ async def test_progress_is_refused_once_the_lease_is_gone(
     assert caught == [job.id]
     assert heard.names() == ["lease_lost", "error"]
     assert sql.value("SELECT count(*) FROM pgqueue.progress") == 0
+    sql.run("DELETE FROM pgqueue.job")
 
 
 colour: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")

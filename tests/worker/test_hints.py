@@ -58,7 +58,7 @@ async def test_a_busy_worker_finds_what_commits_late(dsn: str, queue: Queue) -> 
         await busy
         queue.drain()
     print(f"late commits: found after {', '.join(f'{w:.2f}' for w in waits)} s")  # noqa: T201
-    assert max(waits) < 1.5
+    assert max(waits) < 3
 
 
 async def test_a_released_job_is_found_at_its_old_place(

@@ -182,12 +182,17 @@ def test_run_drain_ends_when_nothing_waits(dsn: str, queue: Queue) -> None:
     assert (counts.completed, counts.delayed, counts.waiting) == (300, 1, 0)
 
 
-async def test_the_worker_says_when_it_closes(dsn: str, queue: Queue) -> None:
+async def test_the_worker_says_when_it_closes(
+    dsn: str, queue: Queue, facts: Facts
+) -> None:
     worker = Worker("work", nothing, dsn=dsn)
     heard = Heard(worker, "closing", "closed")
     async with worker:
-        await until_async(lambda: worker._incarnation)
+        pass
     assert heard.names() == ["closing", "closed"]
+    async with worker:
+        await until_async(lambda: facts.count("worker.drained"))
+    assert heard.names() == ["closing", "closed"] * 2
 
 
 def test_a_wrong_dsn_is_said_at_once(fresh_database: str) -> None:

@@ -73,6 +73,15 @@ def test_a_lane_nobody_uses_makes_room_for_one_in_use() -> None:
     assert len(seek.lanes) == MAX_LANES
 
 
+def test_a_job_that_came_back_is_not_passed_by_what_was_claimed_before() -> None:
+    seek = Seek()
+    seek.claimed([(0, 100)], 0.0)
+    seek.returned(0, 50)
+    seek.claimed([(0, 50)], 0.2)
+    seek.claimed([], 0.4)
+    assert looked_at(seek.stretches(), (0, 51)) == 1
+
+
 class Claims(RuleBasedStateMachine):
     """Adds, late commits, claims and releases, in any order, on one made-up queue."""
 
