@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from pgqueue import telemetry
-from pgqueue.db.pool import configure, connect_options
+from pgqueue.db.connect import configure, connect_options
 from pgqueue.db.run import run
 from pgqueue.errors import PgQueueError
 from pgqueue.ops.leases import renew
