@@ -11,7 +11,7 @@ PgQueueError
 ├ JobError                           about one job
 │ ├ JobNotFound(LookupError) ├ JobStateError ├ LeaseLost └ JobFailed
 └ HandlerSignal                      raised by handlers to steer their job
-  ├ Unrecoverable └ RetryLater
+  ├ Unrecoverable ├ RetryLater └ WaitForChildren
 ```
 """
 
@@ -137,6 +137,13 @@ class RetryLater(HandlerSignal):
             raise ConfigError.bad("delay", delay, "a timedelta or seconds, 0 or more")
         super().__init__(reason or f"again in {seconds:g} s")
         self.delay = float(seconds)
+
+
+class WaitForChildren(HandlerSignal):
+    """Put the job to waiting_children: it runs again once its children have settled.
+
+    No attempt is used. Without a child that is pending it runs again at once.
+    """
 
 
 def short(value: object, limit: int = 60) -> str:

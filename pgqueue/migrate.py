@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Engine
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The revision that this release works with."""
 
 LOCK: Final = 5_283_417_716_020_411_233

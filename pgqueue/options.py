@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final, cast
 
 from pgqueue import payload
 from pgqueue.errors import ConfigError, PayloadError
-from pgqueue.types import Backoff, JsonValue, Keep, KeepJobs, NewJob, seconds
+from pgqueue.types import (
+    Backoff,
+    Dedup,
+    Duration,
+    JsonValue,
+    Keep,
+    KeepJobs,
+    NewJob,
+    seconds,
+)
 
 MAX_NAME: Final = 255
 MAX_PRIORITY: Final = 2_097_151
@@ -30,10 +40,15 @@ KEEP: Final = "True, False, a number of jobs (0 or more), or KeepJobs(age=, coun
 class Options:
     """The rarely used options of a job, as its body stores them."""
 
-    backoff: Backoff | None = None
+    backoff: Backoff | str | None = None
     timeout: float | None = None
+    expires: float | datetime | None = None
     remove_on_complete: Keep | None = None
     remove_on_fail: Keep | None = None
+    keep_logs: int | None = None
+    dedup: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
 
 
 NONE: Final = Options()
@@ -79,15 +94,18 @@ def check_keep(option: str, value: object) -> None:
         raise ConfigError.bad(option, value, KEEP)
 
 
-def check_backoff(value: object) -> Backoff:
-    """Return a backoff; a bare duration is a fixed one."""
+def check_backoff(value: object) -> Backoff | str:
+    """Return a backoff: a duration is a fixed one, a text names a worker's strategy."""
+    if isinstance(value, str):
+        return check_name(value, "backoff")
     if not isinstance(value, Backoff):
         if isinstance(value, (int, float, timedelta)) and not isinstance(value, bool):
             return Backoff.fixed(check_duration("backoff", value))
         raise ConfigError.bad(
             "backoff",
             value,
-            "Backoff.fixed(…), Backoff.exponential(…), or a duration",
+            "Backoff.fixed(…), Backoff.exponential(…), a duration, or the name of a "
+            "strategy of the worker",
         )
     if value.kind not in KINDS:
         raise ConfigError.bad("backoff.kind", value.kind, " or ".join(KINDS))
@@ -144,6 +162,8 @@ def asked_options(job: NewJob) -> dict[str, JsonValue]:
         asked["attempts"] = check_int("attempts", job.attempts, 1, MAX_ATTEMPTS)
     if job.key is not None:
         asked["key"] = check_name(job.key, "key")
+    if job.dedup is not None:
+        asked["dedup"] = encode_dedup(job)
     if stored := stored_options(job):
         asked["options"] = stored
     return asked
@@ -153,20 +173,80 @@ def stored_options(job: NewJob) -> dict[str, JsonValue]:
     """Return the options that the body keeps as JSON, checked."""
     stored: dict[str, JsonValue] = {}
     if job.backoff is not None:
-        rule = check_backoff(job.backoff)
-        stored["backoff"] = {"type": rule.kind, "delay": rule.delay}
-        if rule.max is not None:
-            stored["backoff"]["max"] = seconds(rule.max)
-        if rule.jitter:
-            stored["backoff"]["jitter"] = rule.jitter
+        stored["backoff"] = encode_backoff(check_backoff(job.backoff))
     if job.timeout is not None:
         stored["timeout"] = check_duration("timeout", job.timeout, positive=True)
+    if job.expires is not None:
+        stored["expires"] = encode_expires(job.expires)
+    if job.dedup is not None:
+        stored["dedup"] = True
+    if job.keep_logs is not None:
+        stored["keep_logs"] = check_int("keep_logs", job.keep_logs, 0, MAX_COUNT)
+    if job.headers:
+        stored["headers"] = check_headers(job.headers)
+    if job.tags:
+        stored["tags"] = [check_name(tag, "tag") for tag in job.tags]
     for option in ("remove_on_complete", "remove_on_fail"):
         keep = getattr(job, option)
         if keep is not None:
             check_keep(option, keep)
             stored[option] = encode_keep(keep)
     return stored
+
+
+def encode_backoff(rule: Backoff | str) -> JsonValue:
+    """Return a backoff as JSON: an object, or the name of a strategy."""
+    if isinstance(rule, str):
+        return rule
+    encoded: dict[str, JsonValue] = {"type": rule.kind, "delay": rule.delay}
+    if rule.max is not None:
+        encoded["max"] = seconds(rule.max)
+    if rule.jitter:
+        encoded["jitter"] = rule.jitter
+    return encoded
+
+
+def encode_expires(expires: Duration | datetime) -> JsonValue:
+    """Return when a job is not to be started any more: seconds from the add, or when."""
+    if isinstance(expires, datetime):
+        return check_instant("expires", expires).isoformat()
+    return check_duration("expires", expires, positive=True)
+
+
+def encode_dedup(job: NewJob) -> JsonValue:
+    """Return a deduplication rule as JSON.
+
+    Raises:
+        ConfigError: the rule is none, or contradicts itself.
+    """
+    rule = job.dedup
+    if not isinstance(rule, Dedup):
+        raise ConfigError.bad("dedup", rule, "Dedup(id, ttl=, replace=, extend=, …)")
+    encoded: dict[str, JsonValue] = {"id": check_name(rule.id, "dedup.id")}
+    if rule.ttl is not None:
+        encoded["ttl"] = check_duration("dedup.ttl", rule.ttl, positive=True)
+    elif rule.extend:
+        raise ConfigError.bad("dedup.extend", rule.extend, "a ttl beside it")
+    if rule.keep_last_if_active and rule.ttl is not None:
+        raise ConfigError.bad("dedup.ttl", rule.ttl, "no keep_last_if_active beside it")
+    if job.key is not None:
+        raise ConfigError.bad("key", job.key, "no dedup beside it")
+    for option in ("replace", "extend", "keep_last_if_active"):
+        if getattr(rule, option):
+            encoded[option] = True
+    return encoded
+
+
+def check_headers(headers: object) -> dict[str, str]:
+    """Return headers: texts by name, such as a trace context."""
+    allowed = "a mapping of texts to texts"
+    if not isinstance(headers, Mapping):
+        raise ConfigError.bad("headers", headers, allowed)
+    for name, value in headers.items():
+        check_name(name, "header")
+        if not isinstance(value, str) or payload.clean_text(value, 8192) != value:
+            raise ConfigError.bad(f"headers[{name!r}]", value, allowed)
+    return dict(headers)
 
 
 def encode_keep(keep: Keep) -> JsonValue:
@@ -199,13 +279,56 @@ def parse_options(text: str | None) -> Options:
     return Options(
         backoff=parse_backoff(stored.get("backoff")),
         timeout=number(stored.get("timeout")),
+        expires=parse_expires(stored.get("expires")),
         remove_on_complete=parse_keep(stored.get("remove_on_complete")),
         remove_on_fail=parse_keep(stored.get("remove_on_fail")),
+        keep_logs=parse_count(stored.get("keep_logs")),
+        dedup=stored.get("dedup") is True,
+        headers=parse_headers(stored.get("headers")),
+        tags=parse_tags(stored.get("tags")),
     )
 
 
-def parse_backoff(stored: JsonValue) -> Backoff | None:
-    """Return a stored backoff; a bare number is a fixed one."""
+def expiry(stored: Options, created_at: datetime) -> datetime | None:
+    """Return the instant after which a job is not to be started any more."""
+    if isinstance(stored.expires, float):
+        return created_at + timedelta(seconds=stored.expires)
+    return stored.expires
+
+
+def parse_expires(stored: JsonValue) -> float | datetime | None:
+    """Return a stored expiry: seconds from the add, or an instant."""
+    if (after := number(stored)) is not None:
+        return after
+    try:
+        instant = datetime.fromisoformat(stored)
+    except (TypeError, ValueError):
+        return None
+    return instant if instant.utcoffset() is not None else None
+
+
+def parse_count(stored: JsonValue) -> int | None:
+    """Return a stored number of things."""
+    count = number(stored, MAX_COUNT)
+    return None if count is None else int(count)
+
+
+def parse_headers(stored: JsonValue) -> Mapping[str, str]:
+    """Return stored headers; the object is shared, so it is read-only."""
+    if not isinstance(stored, Mapping):
+        return MappingProxyType({})
+    return MappingProxyType({str(name): str(value) for name, value in stored.items()})
+
+
+def parse_tags(stored: JsonValue) -> tuple[str, ...]:
+    """Return stored tags."""
+    return tuple(map(str, stored)) if isinstance(stored, list) else ()
+
+
+def parse_backoff(stored: JsonValue) -> Backoff | str | None:
+    """Return a stored backoff: a number is a fixed one, a text names a strategy."""
+    if isinstance(stored, str):
+        return stored
     if (fixed := number(stored)) is not None:
         return Backoff("fixed", fixed)
     if (
@@ -223,9 +346,8 @@ def parse_backoff(stored: JsonValue) -> Backoff | None:
 def parse_keep(stored: JsonValue) -> Keep | None:
     """Return a stored keep rule."""
     if isinstance(stored, Mapping):
-        count = number(stored.get("count"), MAX_COUNT)
         age = number(stored.get("age"))
-        return KeepJobs(age=age, count=None if count is None else int(count))
+        return KeepJobs(age=age, count=parse_count(stored.get("count")))
     if isinstance(stored, bool):
         return stored
     if isinstance(stored, int) and stored >= 0:

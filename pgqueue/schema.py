@@ -37,6 +37,11 @@ def metadata(schema: str = "pgqueue") -> MetaData:
         sa.Column("completed_count", sa.BigInteger),
         sa.Column("failed_age", sa.Double, server_default=sa.text("2592000")),
         sa.Column("failed_count", sa.BigInteger),
+        sa.Column("events", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("concurrency", sa.Integer),
+        sa.Column("rate_max", sa.Integer),
+        sa.Column("rate_window", sa.Double),
+        sa.Column("limited_until", instant),
         sa.Column(
             "created_at",
             instant,
@@ -56,6 +61,8 @@ def metadata(schema: str = "pgqueue") -> MetaData:
         needed("created_at", instant),
         needed("priority", sa.Integer()),
         needed("attempts", sa.Integer()),
+        sa.Column("parent_queue_id", sa.Integer),
+        sa.Column("parent_id", sa.BigInteger),
         needed("name", sa.Text()),
         needed("data", sa.JSON()),
         sa.Column("options", sa.JSON),
@@ -181,4 +188,131 @@ def metadata(schema: str = "pgqueue") -> MetaData:
         needed("name", sa.Text()),
         needed("queues", pg.ARRAY(sa.Text)),
     )
+    add_job_model(tables)
     return tables
+
+
+def add_job_model(tables: MetaData) -> None:
+    """Add what flows, deduplication, logs, limits, schedules and events need."""
+    import sqlalchemy as sa  # noqa: PLC0415
+
+    instant = sa.DateTime(timezone=True)
+    binary = sa.Text(collation="C")
+
+    def needed(name: str, kind: sa.types.TypeEngine[Any]) -> sa.Column[Any]:
+        return sa.Column(name, kind, nullable=False)
+
+    def key(name: str, kind: sa.types.TypeEngine[Any]) -> sa.Column[Any]:
+        return sa.Column(name, kind, primary_key=True, autoincrement=False)
+
+    sa.Table(
+        "blocked",
+        tables,
+        key("queue_id", sa.Integer()),
+        key("job_id", sa.BigInteger()),
+        sa.Column("run_at", instant),
+        needed("priority", sa.Integer()),
+        needed("attempt", sa.Integer()),
+        needed("stalled", sa.Integer()),
+    )
+    dependency = sa.Table(
+        "dependency",
+        tables,
+        key("queue_id", sa.Integer()),
+        key("child_id", sa.BigInteger()),
+        needed("parent_id", sa.BigInteger()),
+        needed("parent_queue_id", sa.Integer()),
+        needed("policy", binary),
+        sa.CheckConstraint(
+            "policy IN ('fail', 'continue', 'ignore', 'remove')",
+            name="dependency_policy",
+        ),
+    )
+    d = dependency.c
+    sa.Index("dependency_parent", d.parent_queue_id, d.parent_id, d.child_id)
+    settled = sa.Table(
+        "settled",
+        tables,
+        key("queue_id", sa.Integer()),
+        key("parent_id", sa.BigInteger()),
+        key("child_queue_id", sa.Integer()),
+        key("child_id", sa.BigInteger()),
+        needed("state", binary),
+        needed("policy", binary),
+        sa.Column("result", sa.JSON),
+        sa.Column("error", sa.Text),
+    )
+    sa.Index(
+        "settled_failed",
+        settled.c.queue_id,
+        settled.c.parent_id,
+        postgresql_where=sa.text("state = 'failed'"),
+    )
+    dedup = sa.Table(
+        "dedup",
+        tables,
+        key("queue_id", sa.Integer()),
+        key("dedup_id", binary),
+        needed("job_id", sa.BigInteger()),
+        sa.Column("expires_at", instant),
+        sa.Column("next", sa.JSON),
+    )
+    sa.Index("dedup_job", dedup.c.queue_id, dedup.c.job_id)
+    sa.Table(
+        "log",
+        tables,
+        key("queue_id", sa.Integer()),
+        key("job_id", sa.BigInteger()),
+        sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+        needed("logged_at", instant),
+        needed("line", sa.Text()),
+    )
+    rate = sa.Table(
+        "rate",
+        tables,
+        needed("claimed_at", instant),
+        needed("queue_id", sa.Integer()),
+        needed("count", sa.Integer()),
+    )
+    sa.Index("rate_window", rate.c.queue_id, rate.c.claimed_at)
+    sa.Table(
+        "event",
+        tables,
+        key("queue_id", sa.Integer()),
+        sa.Column(
+            "xid",
+            sa.BigInteger,
+            primary_key=True,
+            autoincrement=False,
+            server_default=sa.text("pg_current_xact_id()::text::bigint"),
+        ),
+        sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+        sa.Column(
+            "at", instant, nullable=False, server_default=sa.func.clock_timestamp()
+        ),
+        sa.Column("job_id", sa.BigInteger),
+        needed("name", binary),
+        sa.Column("data", sa.JSON),
+    )
+    sa.Table(
+        "subscriber",
+        tables,
+        key("queue_id", sa.Integer()),
+        key("consumer", binary),
+        needed("xid", sa.BigInteger()),
+        needed("event_id", sa.BigInteger()),
+        needed("seen_at", instant),
+        sa.Column("lost", sa.Boolean, nullable=False, server_default=sa.false()),
+    )
+    sa.Table(
+        "schedule",
+        tables,
+        key("queue_id", sa.Integer()),
+        key("key", binary),
+        sa.Column("next_at", instant),
+        sa.Column("job_id", sa.BigInteger),
+        needed("iteration", sa.BigInteger()),
+        sa.Column("paused", sa.Boolean, nullable=False, server_default=sa.false()),
+        needed("rule", sa.JSON()),
+        needed("template", sa.JSON()),
+    )

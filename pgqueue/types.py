@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass, fields
+from dataclasses import KW_ONLY, dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias, overload
@@ -87,6 +87,33 @@ class Backoff:
         return cls("exponential", seconds(delay), limit, jitter)
 
 
+OnChildFailure: TypeAlias = Literal["fail", "continue", "ignore", "remove"]
+"""What a child's final failure does to its parent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dedup:
+    """Let one job stand for all that are added with the same id.
+
+    By default the id is taken until the job has finished. An add that is ignored
+    returns the job that stands.
+
+    Attributes:
+        id: 1 to 255 characters.
+        ttl: the id is taken for this long from the add, finished or not (throttle).
+        replace: a job that stands *delayed* is replaced by the newer one (debounce).
+        extend: each ignored add starts the `ttl` anew.
+        keep_last_if_active: while the job runs the latest add is kept back, and added
+            when it has finished.
+    """
+
+    id: str
+    ttl: Duration | None = field(default=None, kw_only=True)
+    replace: bool = field(default=False, kw_only=True)
+    extend: bool = field(default=False, kw_only=True)
+    keep_last_if_active: bool = field(default=False, kw_only=True)
+
+
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """One job to be added by `add_bulk`; the fields are the keywords of `Queue.add`."""
@@ -99,11 +126,56 @@ class NewJob:
     priority: int = 0
     lifo: bool = False
     attempts: int = 1
-    backoff: Backoff | Duration | None = None
+    backoff: Backoff | Duration | str | None = None
     timeout: Duration | None = None
+    expires: Duration | datetime | None = None
     key: str | None = None
+    dedup: Dedup | None = None
     remove_on_complete: Keep | None = None
     remove_on_fail: Keep | None = None
+    keep_logs: int | None = None
+    headers: Mapping[str, str] | None = None
+    tags: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FlowNode:
+    """One job of a flow, in its queue, with the children it waits for.
+
+    Attributes:
+        queue: the name of its queue.
+        children: the jobs that must settle before this one runs.
+        on_child_failure: what this job's final failure does to its parent: fail it,
+            let it continue at once, be ignored, or be removed without a trace.
+    """
+
+    name: str
+    data: JsonValue = None
+    _: KW_ONLY
+    queue: str
+    children: Sequence[FlowNode] = ()
+    on_child_failure: OnChildFailure = "fail"
+    delay: Duration | None = None
+    run_at: datetime | None = None
+    priority: int = 0
+    lifo: bool = False
+    attempts: int = 1
+    backoff: Backoff | Duration | str | None = None
+    timeout: Duration | None = None
+    expires: Duration | datetime | None = None
+    key: str | None = None
+    dedup: Dedup | None = None
+    remove_on_complete: Keep | None = None
+    remove_on_fail: Keep | None = None
+    keep_logs: int | None = None
+    headers: Mapping[str, str] | None = None
+    tags: Sequence[str] = ()
+
+    def job(self) -> NewJob:
+        """Return the node without its place in the flow."""
+        return NewJob(
+            **{each.name: getattr(self, each.name) for each in fields(NewJob)}
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +205,11 @@ class Job:
     error: str | None = None
     key: str | None = None
     worker: str | None = None
-    backoff: Backoff | None = None
+    parent_id: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    expires: datetime | None = None
+    backoff: Backoff | str | None = None
     timeout: float | None = None
     remove_on_complete: Keep | None = None
     remove_on_fail: Keep | None = None
@@ -147,8 +223,20 @@ class Job:
                 value = value.isoformat()
             elif isinstance(value, (Backoff, KeepJobs)):
                 value = {f.name: getattr(value, f.name) for f in fields(value)}
+            elif each.name == "headers":
+                value = dict(value)
+            elif each.name == "tags":
+                value = list(value)
             plain[each.name] = value
         return plain
+
+
+@dataclass(frozen=True, slots=True)
+class FlowJob:
+    """A job of a flow with its children, as snapshots."""
+
+    job: Job
+    children: tuple[FlowJob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

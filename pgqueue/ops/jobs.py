@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FOREVER: Final = 2**31 - 1
 YEAR_9999: Final = 253_370_764_800_000_000  # in microseconds since the epoch
-CURSOR: Final = re.compile(r"([a-z]+)/(-?[0-9]{1,19})/(-?[0-9]{1,19})")
+CURSOR: Final = re.compile(r"([a-z_]+)/(-?[0-9]{1,19})/(-?[0-9]{1,19})")
 
 
 class Listing(NamedTuple):
@@ -32,6 +32,7 @@ LISTS: Final = {
     "prioritized": Listing("list_waiting", {"low": 1, "high": FOREVER}, -1),
     "delayed": Listing("list_delayed", {}, -1),
     "active": Listing("list_active", {}, -1),
+    "waiting_children": Listing("list_blocked", {}, -1),
     "completed": Listing("list_finished", {"state": "completed"}, YEAR_9999),
     "failed": Listing("list_finished", {"state": "failed"}, YEAR_9999),
 }
@@ -67,21 +68,37 @@ def add(queue: str, new: NewJob, element: str) -> Op[Job]:
             return found
 
 
-def snapshot(queue: str, new: NewJob, added: Added) -> Job:
-    """Return the snapshot of a job as it was just added."""
+def snapshot(
+    queue: str,
+    new: NewJob,
+    added: Added,
+    *,
+    blocked: bool = False,
+    parent_id: int | None = None,
+) -> Job:
+    """Return the snapshot of a job as it was just added.
+
+    Args:
+        blocked: it waits for children.
+        parent_id: the job that waits for it.
+    """
     later = added.run_at is not None and added.run_at > added.created_at
     stored = options.stored_options(new)
+    state = JobState.DELAYED if later else JobState.WAITING
     return Job(
         id=added.id,
         queue=queue,
         name=new.name,
         data=new.data,
-        state=JobState.DELAYED if later else JobState.WAITING,
+        state=JobState.WAITING_CHILDREN if blocked else state,
         created_at=added.created_at,
         run_at=added.run_at if later else None,
         priority=new.priority,
         attempts=new.attempts,
         key=new.key,
+        parent_id=parent_id,
+        headers=dict(new.headers or {}),
+        tags=tuple(new.tags),
         backoff=options.check_backoff(new.backoff) if new.backoff is not None else None,
         timeout=stored.get("timeout"),
         remove_on_complete=new.remove_on_complete,
@@ -111,6 +128,10 @@ def from_row(queue: str, row: Row) -> Job:
         error=row[14],
         key=row[15],
         worker=row[16],
+        parent_id=row[18],
+        headers=stored.headers,
+        tags=stored.tags,
+        expires=options.expiry(stored, row[4]),
         backoff=stored.backoff,
         timeout=stored.timeout,
         remove_on_complete=stored.remove_on_complete,
@@ -167,7 +188,7 @@ def list_page(
         room = limit - len(found)
         found += [from_row(queue, row) for row in rows[:room]]
         if len(rows) > room:
-            key, last_id = rows[room - 1][18:20] if room else place[1:]
+            key, last_id = rows[room - 1][19:21] if room else place[1:]
             cursor = f"{state}/{key}/{last_id}"
             break
     return Page(tuple(found), cursor)
@@ -176,8 +197,7 @@ def list_page(
 def still_to_skip(queue: str, state: str, skip: int) -> Op[int]:
     """Return how many jobs are left to skip after all of one state were."""
     rows = yield Statement("count_jobs", {"queue": queue})
-    order = ("waiting", "prioritized", "delayed", "active", "", "completed", "failed")
-    return max(0, skip - (rows[0][order.index(state)] if rows else 0))
+    return max(0, skip - (rows[0][list(LISTS).index(state)] if rows else 0))
 
 
 class Place(NamedTuple):

@@ -17,15 +17,21 @@ class Recovered(NamedTuple):
     job_id: int
     queue: str
     failed: bool
+    rung: object
+    parent_queue_id: int | None
+    parent_id: int | None
 
 
 @atomic
 def recover(max_stalled: int) -> Op[list[Recovered]]:
-    """Bury dead workers and put back what they held."""
+    """Bury dead workers and put back what they held.
+
+    Parents of jobs that failed are released afterwards, in a transaction of its own.
+    """
     yield Statement("bury_workers", {})
     params = {"max_stalled": max_stalled, "reason": STALLED}
     rows = yield Statement("recover_jobs", params)
-    return [Recovered(*row[:3]) for row in rows]
+    return [Recovered(*row) for row in rows]
 
 
 def prune(queue_id: int, low: float) -> Op[tuple[int, float]]:

@@ -42,7 +42,12 @@ def load(name: str, schema: str = "pgqueue") -> bytes:
     Raises:
         FileNotFoundError: no statement has this name.
     """
-    text = (files(__name__) / f"{name}.sql").read_text("utf-8")
+    lines = (files(__name__) / f"{name}.sql").read_text("utf-8").splitlines()
+    # Without comments and indentation: the driver remembers how it parsed a statement
+    # only up to 4 kB, and the server need not read them.
+    text = "\n".join(
+        line.strip() for line in lines if not line.strip().startswith("--")
+    )
     return text.replace("pgqueue.", f"{schema}.").encode()
 
 

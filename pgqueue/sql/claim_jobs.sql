@@ -47,10 +47,15 @@ WITH taken AS MATERIALIZED (
         %(queue_id)s, array_agg(t.job_id), array_agg(t.attempt), array_agg(t.stalled)
     FROM taken t HAVING count(*) > 0
     RETURNING id, claimed_at
+), noted AS (
+    INSERT INTO pgqueue.event (queue_id, job_id, name, data)
+    SELECT %(queue_id)s, t.job_id, 'active', json_build_object('attempt', t.attempt)
+    FROM taken t
+    WHERE EXISTS (SELECT FROM pgqueue.queue q WHERE q.id = %(queue_id)s AND q.events)
 )
 SELECT l.id, t.job_id, t.priority, t.seq, t.attempt, t.stalled, j.attempts, j.name,
     j.data::text, j.options::text, date_part('epoch', j.created_at),
-    date_part('epoch', l.claimed_at)
+    date_part('epoch', l.claimed_at), j.parent_id IS NOT NULL
 FROM leased l CROSS JOIN taken t
 -- OFFSET 0 keeps it a look-up for each job: a join might be a walk over the whole index.
 CROSS JOIN LATERAL (

@@ -6,7 +6,7 @@ SELECT
     (SELECT count(*) FROM pgqueue.delayed d WHERE d.queue_id = q.id),
     (SELECT coalesce(sum(cardinality(l.job_ids)), 0)::bigint FROM pgqueue.lease l
         WHERE l.queue_id = q.id),
-    0,
+    (SELECT count(*) FROM pgqueue.blocked b WHERE b.queue_id = q.id),
     (SELECT count(*) FROM pgqueue.finished f
         WHERE f.queue_id = q.id AND f.state = 'completed'),
     (SELECT count(*) FROM pgqueue.finished f

@@ -7,14 +7,9 @@ WITH gone AS MATERIALIZED (
         ORDER BY f.job_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     ))
     RETURNING queue_id, job_id
-), bodies AS (
-    DELETE FROM pgqueue.job j USING gone g
-    WHERE j.queue_id = g.queue_id AND j.id = g.job_id
-), attempts AS (
-    DELETE FROM pgqueue.attempt a USING gone g
-    WHERE a.queue_id = g.queue_id AND a.job_id = g.job_id
-), progress AS (
-    DELETE FROM pgqueue.progress p USING gone g
-    WHERE p.queue_id = g.queue_id AND p.job_id = g.job_id
+), forgotten AS MATERIALIZED (
+    SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), false) AS jobs
+    FROM gone g GROUP BY g.queue_id
 )
-SELECT job_id FROM gone ORDER BY job_id DESC
+SELECT job_id FROM gone
+WHERE (SELECT count(f.jobs) FROM forgotten f) > 0 ORDER BY job_id DESC

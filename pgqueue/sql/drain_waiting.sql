@@ -1,20 +1,17 @@
 -- drain_waiting: waiting -> removed
--- Remove a batch of waiting jobs; a row that is being claimed is skipped.
+-- Remove a batch of waiting jobs; the next job of a schedule stays, and a row that is being claimed is skipped.
 WITH gone AS MATERIALIZED (
     DELETE FROM pgqueue.ready WHERE ctid = ANY(ARRAY(
         SELECT r.ctid FROM pgqueue.ready r
         WHERE r.queue_id = %(queue_id)s AND (r.priority, r.seq) > (%(priority)s, %(seq)s)
+            AND NOT EXISTS (SELECT FROM pgqueue.schedule s
+                WHERE s.queue_id = r.queue_id AND s.job_id = r.job_id)
         ORDER BY r.priority, r.seq LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     ))
     RETURNING queue_id, job_id, priority, seq
-), bodies AS (
-    DELETE FROM pgqueue.job j USING gone g
-    WHERE j.queue_id = g.queue_id AND j.id = g.job_id
-), attempts AS (
-    DELETE FROM pgqueue.attempt a USING gone g
-    WHERE a.queue_id = g.queue_id AND a.job_id = g.job_id
-), progress AS (
-    DELETE FROM pgqueue.progress p USING gone g
-    WHERE p.queue_id = g.queue_id AND p.job_id = g.job_id
+), forgotten AS MATERIALIZED (
+    SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), false) AS jobs
+    FROM gone g GROUP BY g.queue_id
 )
-SELECT job_id, priority, seq FROM gone ORDER BY priority DESC, seq DESC
+SELECT job_id, priority, seq FROM gone
+WHERE (SELECT count(f.jobs) FROM forgotten f) > 0 ORDER BY priority DESC, seq DESC

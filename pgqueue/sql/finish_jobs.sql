@@ -1,13 +1,14 @@
--- finish_jobs: active -> completed, failed, waiting, delayed, removed
+-- finish_jobs: active -> completed, failed, waiting, delayed, waiting_children, removed
 -- Apply the outcomes of one worker. Only jobs that its leases still list count: the
 -- lease rows are locked first, in order, so recovery or a second finish waits and then
--- sees what is left. An id that is not returned has lost its lease.
+-- sees what is left. An id that is not returned has lost its lease. A child's parent is
+-- returned with it: send release_parents once this has committed.
 WITH outcome AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(outcomes)s::json) AS o(
         lease bigint, job bigint, state text, attempt integer, stalled integer,
         priority integer, seq bigint, delay double precision, result json, error text,
         stack text, failure boolean, ran double precision, keep boolean,
-        age double precision, count bigint, traces boolean)
+        age double precision, count bigint, traces boolean, ended text, child boolean)
 ), moment AS MATERIALIZED (
     SELECT clock_timestamp() AS instant
 ), held AS MATERIALIZED (
@@ -81,5 +82,35 @@ WITH outcome AS MATERIALIZED (
     SELECT l.job_id, clock_timestamp() + l.delay * interval '1 second', l.queue_id,
         l.priority, l.attempt, l.stalled
     FROM listed l WHERE l.state = 'delayed'
+), blocked AS (
+    INSERT INTO pgqueue.blocked (job_id, queue_id, priority, attempt, stalled)
+    SELECT l.job_id, l.queue_id, l.priority, l.attempt, l.stalled
+    FROM listed l WHERE l.state = 'waiting_children'
+), freed AS MATERIALIZED (
+    DELETE FROM pgqueue.dependency d USING listed l
+    WHERE d.queue_id = ANY(%(queue_ids)s) AND d.child_id = ANY(ARRAY(
+            SELECT c.job_id FROM listed c WHERE c.child AND c.ended IS NOT NULL))
+        AND l.queue_id = d.queue_id AND l.job_id = d.child_id
+    RETURNING d.queue_id, d.child_id, d.parent_queue_id, d.parent_id, d.policy,
+        l.ended, l.result, l.error
+), settled AS (
+    INSERT INTO pgqueue.settled (queue_id, parent_id, child_queue_id, child_id, state,
+        policy, result, error)
+    SELECT f.parent_queue_id, f.parent_id, f.queue_id, f.child_id, f.ended, f.policy,
+        f.result, f.error
+    FROM freed f WHERE f.ended = 'completed' OR f.policy <> 'remove'
+    ON CONFLICT DO NOTHING
+), noted AS (
+    INSERT INTO pgqueue.event (queue_id, job_id, name, data)
+    SELECT l.queue_id, l.job_id, coalesce(l.ended, l.state), CASE coalesce(l.ended, l.state)
+        WHEN 'completed' THEN json_build_object('result', l.result)
+        WHEN 'failed' THEN json_build_object('reason', l.error, 'attempt', l.attempt)
+        WHEN 'delayed' THEN json_build_object('delay', l.delay, 'reason', l.error)
+        WHEN 'waiting' THEN json_build_object('reason', l.error) END
+    FROM listed l WHERE l.job IS NOT NULL AND l.queue_id IN (
+        SELECT q.id FROM pgqueue.queue q WHERE q.id = ANY(%(queue_ids)s) AND q.events)
 )
-SELECT job FROM listed WHERE job IS NOT NULL
+SELECT l.job, f.parent_queue_id, f.parent_id
+FROM listed l
+LEFT JOIN freed f ON f.queue_id = l.queue_id AND f.child_id = l.job_id
+WHERE l.job IS NOT NULL

@@ -5,7 +5,7 @@
 SELECT b.id, b.name, b.data::text, s.state, b.created_at, coalesce(s.priority, b.priority),
     s.attempt, b.attempts, s.stalled, s.run_at, s.started_at, s.finished_at,
     p.value::text, s.result::text, coalesce(s.error, a.error), b.key, s.worker,
-    b.options::text
+    b.options::text, b.parent_id
 FROM pgqueue.queue q
 JOIN pgqueue.job b ON b.queue_id = q.id AND b.id = %(job_id)s
 JOIN LATERAL (
@@ -29,6 +29,10 @@ JOIN LATERAL (
     SELECT 'delayed', d.priority, d.attempt, d.stalled,
         d.run_at, NULL, NULL, NULL, NULL, NULL
     FROM pgqueue.delayed d WHERE d.queue_id = b.queue_id AND d.job_id = b.id
+    UNION ALL
+    SELECT 'waiting_children', w.priority, w.attempt, w.stalled,
+        w.run_at, NULL, NULL, NULL, NULL, NULL
+    FROM pgqueue.blocked w WHERE w.queue_id = b.queue_id AND w.job_id = b.id
     UNION ALL
     SELECT 'active', NULL, l.attempts[array_position(l.job_ids, b.id)],
         l.stalls[array_position(l.job_ids, b.id)],

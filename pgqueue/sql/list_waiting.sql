@@ -3,7 +3,7 @@
 -- makes the planner look the bodies up one by one, however many it thinks there are.
 SELECT b.id, b.name, b.data::text, 'waiting', b.created_at, r.priority, r.attempt,
     b.attempts, r.stalled, NULL, NULL, NULL, p.value::text, NULL, NULL, b.key, NULL,
-    b.options::text, r.priority, r.seq
+    b.options::text, b.parent_id, r.priority, r.seq
 FROM (
     SELECT w.* FROM pgqueue.ready w
     WHERE w.queue_id = (SELECT q.id FROM pgqueue.queue q WHERE q.name = %(queue)s)

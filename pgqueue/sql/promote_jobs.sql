@@ -16,5 +16,9 @@ WITH due AS MATERIALIZED (
     SELECT d.job_id, nextval('pgqueue.job_seq'), %(queue_id)s, d.priority, d.attempt,
         d.stalled, true
     FROM (SELECT * FROM due ORDER BY run_at, job_id) AS d
+), noted AS (
+    INSERT INTO pgqueue.event (queue_id, job_id, name)
+    SELECT %(queue_id)s, d.job_id, 'waiting' FROM due d
+    WHERE EXISTS (SELECT FROM pgqueue.queue q WHERE q.id = %(queue_id)s AND q.events)
 )
 SELECT count(*), extract(epoch FROM max(run_at))::double precision FROM due

@@ -51,6 +51,27 @@ WITH ended AS MATERIALIZED (
     SELECT l.job_id, l.worker_id, l.claimed_at, clock_timestamp(), l.queue_id,
         l.attempt, %(reason)s
     FROM lost l WHERE l.failed
+), freed AS MATERIALIZED (
+    DELETE FROM pgqueue.dependency d USING lost l
+    WHERE d.queue_id = l.queue_id AND d.child_id = l.job_id AND l.failed
+    RETURNING d.queue_id, d.child_id, d.parent_queue_id, d.parent_id, d.policy
+), settled AS (
+    INSERT INTO pgqueue.settled (queue_id, parent_id, child_queue_id, child_id, state,
+        policy, error)
+    SELECT f.parent_queue_id, f.parent_id, f.queue_id, f.child_id, 'failed', f.policy,
+        %(reason)s
+    FROM freed f WHERE f.policy <> 'remove'
+    ON CONFLICT DO NOTHING
+), noted AS (
+    INSERT INTO pgqueue.event (queue_id, job_id, name, data)
+    SELECT l.queue_id, l.job_id, e.name,
+        CASE WHEN e.name = 'failed' THEN json_build_object('reason', %(reason)s::text) END
+    FROM lost l JOIN pgqueue.queue q ON q.id = l.queue_id AND q.events
+    CROSS JOIN LATERAL (VALUES ('stalled'),
+        (CASE WHEN l.failed THEN 'failed' ELSE 'waiting' END)) AS e(name)
 )
-SELECT l.job_id, q.name, l.failed, pgqueue.ring(l.queue_id)
-FROM lost l JOIN pgqueue.queue q ON q.id = l.queue_id ORDER BY l.job_id
+SELECT l.job_id, q.name, l.failed, pgqueue.ring(l.queue_id), f.parent_queue_id,
+    f.parent_id
+FROM lost l JOIN pgqueue.queue q ON q.id = l.queue_id
+LEFT JOIN freed f ON f.queue_id = l.queue_id AND f.child_id = l.job_id
+ORDER BY l.job_id

@@ -3,12 +3,12 @@
 -- body: the plainest outcome, without the JSON of finish_jobs. The guard is the same:
 -- lease rows are locked first, in order, and only jobs that they list count.
 WITH held AS MATERIALIZED (
-    SELECT l.id, l.job_ids, l.attempts, l.stalls FROM pgqueue.lease l
+    SELECT l.queue_id, l.id, l.job_ids, l.attempts, l.stalls FROM pgqueue.lease l
     WHERE l.queue_id = ANY(%(queue_ids)s) AND l.worker_id = %(worker_id)s
         AND l.id = ANY(%(lease_ids)s)
     ORDER BY l.queue_id, l.id FOR UPDATE
 ), listed AS MATERIALIZED (
-    SELECT h.id, a.job_id, a.attempt, a.stalled, o.job_id AS ended
+    SELECT h.queue_id, h.id, a.job_id, a.attempt, a.stalled, o.job_id AS ended
     FROM held h
     CROSS JOIN LATERAL unnest(h.job_ids, h.attempts, h.stalls)
         AS a(job_id, attempt, stalled)
@@ -34,5 +34,10 @@ WITH held AS MATERIALIZED (
     DELETE FROM pgqueue.job j
     WHERE j.queue_id = ANY(%(queue_ids)s) AND j.id = ANY(ARRAY(
         SELECT l.ended FROM listed l WHERE l.ended IS NOT NULL))
+), noted AS (
+    INSERT INTO pgqueue.event (queue_id, job_id, name)
+    SELECT l.queue_id, l.ended, 'completed' FROM listed l
+    WHERE l.ended IS NOT NULL AND l.queue_id IN (
+        SELECT q.id FROM pgqueue.queue q WHERE q.id = ANY(%(queue_ids)s) AND q.events)
 )
 SELECT l.ended FROM listed l WHERE l.ended IS NOT NULL

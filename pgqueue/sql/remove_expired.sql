@@ -29,14 +29,9 @@ WITH held AS MATERIALIZED (
     FROM rest r
     WHERE l.queue_id = r.queue_id AND l.worker_id = r.worker_id AND l.id = r.id
         AND r.job_ids IS NOT NULL
-), bodies AS (
-    DELETE FROM pgqueue.job j USING listed g
-    WHERE g.asked AND j.queue_id = g.queue_id AND j.id = g.job_id
-), attempts AS (
-    DELETE FROM pgqueue.attempt t USING listed g
-    WHERE g.asked AND t.queue_id = g.queue_id AND t.job_id = g.job_id
-), progress AS (
-    DELETE FROM pgqueue.progress p USING listed g
-    WHERE g.asked AND p.queue_id = g.queue_id AND p.job_id = g.job_id
+), forgotten AS MATERIALIZED (
+    SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), false) AS jobs
+    FROM listed g WHERE g.asked GROUP BY g.queue_id
 )
-SELECT job_id FROM listed WHERE asked ORDER BY job_id
+SELECT job_id FROM listed
+WHERE (SELECT count(f.jobs) FROM forgotten f) > 0 AND asked ORDER BY job_id

@@ -33,14 +33,9 @@ WITH asked AS MATERIALIZED (
     RETURNING f.queue_id, f.job_id
 ), gone AS MATERIALIZED (
     SELECT * FROM waiting UNION ALL SELECT * FROM delayed UNION ALL SELECT * FROM finished
-), bodies AS (
-    DELETE FROM pgqueue.job j USING gone g
-    WHERE j.queue_id = g.queue_id AND j.id = g.job_id
-), attempts AS (
-    DELETE FROM pgqueue.attempt t USING gone g
-    WHERE t.queue_id = g.queue_id AND t.job_id = g.job_id
-), progress AS (
-    DELETE FROM pgqueue.progress p USING gone g
-    WHERE p.queue_id = g.queue_id AND p.job_id = g.job_id
+), forgotten AS MATERIALIZED (
+    SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), false) AS jobs
+    FROM gone g GROUP BY g.queue_id
 )
-SELECT job_id FROM gone ORDER BY job_id
+SELECT job_id FROM gone
+WHERE (SELECT count(f.jobs) FROM forgotten f) > 0 ORDER BY job_id

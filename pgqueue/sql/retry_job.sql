@@ -12,5 +12,9 @@ WITH back AS MATERIALIZED (
     SELECT b.job_id, nextval('pgqueue.job_seq'), b.queue_id, j.priority, b.attempt, 0,
         true
     FROM back b JOIN pgqueue.job j ON j.queue_id = b.queue_id AND j.id = b.job_id
+), noted AS (
+    INSERT INTO pgqueue.event (queue_id, job_id, name)
+    SELECT b.queue_id, b.job_id, 'waiting'
+    FROM back b JOIN pgqueue.queue q ON q.id = b.queue_id AND q.events
 )
 SELECT b.job_id, pgqueue.ring(b.queue_id) FROM back b

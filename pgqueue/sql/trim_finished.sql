@@ -21,14 +21,8 @@ WITH policy AS MATERIALIZED (
         ORDER BY f.finished_at, f.job_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     ))
     RETURNING queue_id, job_id
-), bodies AS (
-    DELETE FROM pgqueue.job j USING gone g
-    WHERE j.queue_id = g.queue_id AND j.id = g.job_id
-), attempts AS (
-    DELETE FROM pgqueue.attempt t USING gone g
-    WHERE t.queue_id = g.queue_id AND t.job_id = g.job_id
-), progress AS (
-    DELETE FROM pgqueue.progress p USING gone g
-    WHERE p.queue_id = g.queue_id AND p.job_id = g.job_id
+), forgotten AS MATERIALIZED (
+    SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), true) AS jobs
+    FROM gone g GROUP BY g.queue_id
 )
-SELECT count(*) FROM gone
+SELECT coalesce((SELECT sum(f.jobs) FROM forgotten f), 0)::integer

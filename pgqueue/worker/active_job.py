@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pgqueue import options, payload
-from pgqueue.errors import LeaseLost, PayloadError
-from pgqueue.types import Job, JobState, JsonValue
+from pgqueue.errors import LeaseLost, PayloadError, WaitForChildren
+from pgqueue.ops import flows
+from pgqueue.types import FlowNode, Job, JobState, JsonValue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
 
-    from pgqueue.ops.core import Row
+    from pgqueue.ops.core import Atomic, Op, Row
 
 
 class Reporter(Protocol):
     """How a running job reaches the database: awaited, or blocking in its thread."""
 
     def progress(self, job: ActiveJob, value: str) -> Awaitable[None]: ...
+    def call(self, job: ActiveJob, op: Op[Any] | Atomic[Any]) -> Any: ...
 
 
 class Done:
@@ -48,6 +50,7 @@ class ActiveJob:
         "attempt",
         "attempts",
         "cancelled",
+        "child",
         "claimed_epoch",
         "created_epoch",
         "data",
@@ -81,6 +84,7 @@ class ActiveJob:
         self.options = options.parse_options(row[9])
         self.created_epoch: float = row[10]
         self.claimed_epoch: float = row[11]
+        self.child: bool = row[12]
         self.data: JsonValue = None
         self.progress: JsonValue = None
         self.traces = self.attempt > 1 or self.stalled > 0
@@ -114,6 +118,54 @@ class ActiveJob:
         self.traces = True
         self.progress = value
         return self.reporter.progress(self, text)
+
+    def children_values(self) -> JsonValue:
+        """Return what the completed children returned, by their ids.
+
+        Returns:
+            `{child id: result}`; `await` it in an `async def` handler.
+        """
+        return self._call(flows.children_values(self.queue_id, self.id))
+
+    def children_failures(self) -> JsonValue:
+        """Return why children failed whose failure did not fail this job.
+
+        Returns:
+            `{child id: reason}`; `await` it in an `async def` handler.
+        """
+        return self._call(flows.children_failures(self.queue_id, self.id))
+
+    def add_child(self, node: FlowNode) -> JsonValue:
+        """Add a job, or a whole tree, that this one may wait for.
+
+        Returns:
+            The `FlowJob`; `await` it in an `async def` handler.
+
+        Raises:
+            ConfigError: something in the node is out of its range.
+            PayloadError: its data cannot be stored.
+            LeaseLost: another worker may run this job now; nothing was added.
+        """
+        flows.check_flow(node, payload.MAX_BYTES, 1)
+        here = flows.Parent(self.queue_id, self.id)
+        return self._call(flows.add_child(self.lease_id, here, node))
+
+    def wait_children(self) -> NoReturn:
+        """Stop this run, and run again once all children have settled.
+
+        Raises:
+            WaitForChildren: always; let it pass.
+        """
+        raise WaitForChildren(f"job {self.id} waits for its children")
+
+    def _call(self, op: Op[Any] | Atomic[Any]) -> JsonValue:
+        assert self.reporter is not None, "this is for a running job"  # noqa: S101
+        return self.reporter.call(self, op)
+
+    def expired(self) -> bool:
+        """Whether the job was claimed after the instant until which it may start."""
+        until = options.expiry(self.options, self.created_at)
+        return until is not None and self.claimed_at > until
 
     def loaded(self) -> ActiveJob:
         """Return the job with its data; what cannot be read fails the run later."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import psycopg
@@ -17,6 +18,7 @@ from pgqueue import telemetry
 from pgqueue.db.translate import is_passing
 from pgqueue.errors import PgQueueError
 from pgqueue.ops.core import Row, Statement
+from pgqueue.ops.flows import Parent, release
 from pgqueue.worker.active_job import ActiveJob
 from pgqueue.worker.doze import Doze
 from pgqueue.worker.outcome import unwritable
@@ -84,6 +86,7 @@ class Claimer:
         self._turn = 0
         self._pause = FIRST_PAUSE
         self._adopting = False
+        self._parents: set[Parent] = set()
         self._drained = False
 
     # From outside: things that happen.
@@ -132,7 +135,7 @@ class Claimer:
         while not (self._stopping and self._nothing_left()):
             if self._stopping:
                 self._dispatch.release()
-            pressing = len(self._finisher) or self._adopting
+            pressing = len(self._finisher) or self._adopting or self._parents
             if not pressing and self._want() <= 0:
                 await self._until_room()
                 continue
@@ -142,7 +145,8 @@ class Claimer:
             await self._round()
 
     def _nothing_left(self) -> bool:
-        return self._dispatch.idle and not len(self._finisher) and not self._adopting
+        owed = len(self._finisher) or self._adopting or self._parents
+        return self._dispatch.idle and not owed
 
     def _want(self) -> int:
         return 0 if self._stopping else self._dispatch.want(self._took)
@@ -188,6 +192,8 @@ class Claimer:
         try:
             if self._adopting:
                 await self._adopt()
+            if self._parents:
+                await self._release()
             taken = self._finisher.take()
             await self._exchange(taken)
             self._pause = FIRST_PAUSE
@@ -222,7 +228,8 @@ class Claimer:
         self._took = now - began
         self._dispatch.measure(len(taken), now)
         next(answers)
-        self._finisher.settle(taken, [next(answers) for _ in finish])
+        settled = [next(answers) for _ in finish]
+        self._parents |= self._finisher.settle(taken, settled)
         self._expect(taken, now)
         for _ in rings:
             next(answers)
@@ -301,6 +308,18 @@ class Claimer:
         if not self._stopping:
             self._dispatch.start()
 
+    async def _release(self) -> None:
+        """Let parents go on whose children settled in a transaction before this one."""
+        parents = set(self._parents)
+        op = release(parents)
+        rows: list[Row] | None = None
+        with suppress(StopIteration):
+            while True:
+                statement = next(op) if rows is None else op.send(rows)
+                [_, rows] = await self._session.exchange([PLAN, statement])
+        self._parents -= parents
+        self._bell = True
+
     def _lost(self, taken: list[Ended], error: SessionLost) -> None:
         """Keep the outcomes; what the lost claim took is found through its lease."""
         self._finisher.give_back(taken, uncertain=True)
@@ -348,7 +367,7 @@ class Claimer:
                 raise
             self._emitter.error(error, f"finish of job {ended.job.id}")
             return error
-        self._finisher.settle([ended], answers)
+        self._parents |= self._finisher.settle([ended], answers)
         self._expect([ended], self._loop.time())
         return None
 

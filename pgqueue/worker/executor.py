@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pgqueue import payload, telemetry
 from pgqueue.worker.active_job import ActiveJob, Reporter
-from pgqueue.worker.outcome import Outcome, TimedOut, completed, failed
+from pgqueue.worker.outcome import Expired, Outcome, TimedOut, completed, failed
 
 Handler = Callable[[ActiveJob], Any]
 Settle = Callable[[ActiveJob, Outcome, float], None]
@@ -67,7 +67,7 @@ class AsyncExecutor:
     async def _run(self, job: ActiveJob) -> None:
         began = time.perf_counter()
         try:
-            job.data = payload.decode(job.raw_data)
+            prepare(job)
             if job.options.timeout is None:
                 result = await self._handler(job)
             else:
@@ -99,6 +99,18 @@ class AsyncExecutor:
             telemetry.emit("worker.abandoned", queue=job.queue, job_id=job.id)
             seconds = job.options.timeout or 0.0
             self._settle(job, failed(job, timed_out(seconds)), seconds + GRACE)
+
+
+def prepare(job: ActiveJob) -> None:
+    """Read a job's data, and see that it may still start.
+
+    Raises:
+        PayloadError: the data cannot be read.
+        Expired: it was to start earlier, or not at all.
+    """
+    job.data = payload.decode(job.raw_data)
+    if job.options.expires is not None and job.expired():
+        raise Expired("expired before a worker could start it")
 
 
 def timed_out(seconds: float) -> TimedOut:
@@ -179,7 +191,7 @@ class ThreadExecutor:
         while (job := self._next()) is not None:
             began = time.perf_counter()
             try:
-                job.data = payload.decode(job.raw_data)
+                prepare(job)
                 result = copy_context().run(self._handler, job)
                 outcome = completed(job, plain(result))
             except BaseException as error:  # noqa: BLE001  whatever a handler raises

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pgqueue import telemetry
 from pgqueue.errors import JobFailed, LeaseLost
 from pgqueue.ops.core import Row, Statement
+from pgqueue.ops.flows import Parent
 from pgqueue.retention import Retention, resolve
 from pgqueue.types import JobState, Keep
 from pgqueue.worker.outcome import COMPLETED, Outcome
@@ -99,6 +100,7 @@ class Finisher:
             statements.append(remove_completed(worker_id, plain))
         if others:
             statements.append(self._finish(worker_id, others))
+        statements += settle_dedup(others)
         if any(ended.uncertain for ended in taken):
             statements.append(Statement("renew_leases", {"worker_id": worker_id}))
         return statements
@@ -111,22 +113,34 @@ class Finisher:
     def _leaves_nothing(self, ended: Ended) -> bool:
         """Whether a job completed, is not kept, and has nothing but its body."""
         job = ended.job
-        if ended.outcome.ending != "completed" or job.traces:
+        if ended.outcome.ending != "completed" or job.traces or job.child:
+            return False
+        # Followers of the queue are told the result; only finish_jobs carries one.
+        if job.options.dedup or ended.outcome.encoded != "null":
             return False
         keep = resolve(job.options.remove_on_complete, self._on_complete)
         return keep is not None and keep.remove
 
-    def settle(self, taken: list[Ended], answers: list[list[Row]]) -> None:
+    def settle(self, taken: list[Ended], answers: list[list[Row]]) -> set[Parent]:
         """Tell listeners what was written, and which leases were lost.
 
         Args:
             answers: to `statements` for the same outcomes.
+
+        Returns:
+            The parents that may go on once this has committed.
         """
         alive = False
         if any(ended.uncertain for ended in taken):
             *answers, renewed = answers
             alive = bool(renewed)
         written = {row[0] for rows in answers for row in rows}
+        parents = {
+            Parent(row[1], row[2])
+            for rows in answers
+            for row in rows
+            if len(row) > 1 and row[2] is not None
+        }
         heard = telemetry.wanted("job.completed") or self._emitter.heard("completed")
         for ended in taken:
             if not heard and ended.outcome is COMPLETED and ended.job.id in written:
@@ -135,8 +149,11 @@ class Finisher:
             # all the time: nobody can have taken the lease, so the first one counted.
             if ended.job.id in written or (ended.uncertain and alive):
                 self._report(ended.job, ended.outcome)
+                if ended.outcome.ending == "children":
+                    parents.add(Parent(ended.job.queue_id, ended.job.id))
             else:
                 self.lost(ended.job)
+        return parents
 
     def lost(self, job: ActiveJob) -> None:
         """Report that a lease ended before its outcome was written."""
@@ -157,13 +174,17 @@ class Finisher:
                 self._on_complete if completed else self._on_fail,
             )
             if keep is not None and keep.remove:
-                traces = ',"traces":true' if job.traces else ""
-                return f'{{"lease":{job.lease_id},"job":{job.id},"state":"removed"{traces}}}'
+                left = ',"traces":true' if job.traces else ""
+                left += child_fields(job, outcome)
+                return (
+                    f'{{"lease":{job.lease_id},"job":{job.id},"state":"removed"{left}}}'
+                )
+            child = f',"child":true,"ended":"{ending}"' if job.child else ""
             if completed:
                 return (
                     f'{{"lease":{job.lease_id},"job":{job.id},"state":"completed",'
                     f'"attempt":{job.attempt},"ran":{ran:.6f},'
-                    f'"result":{outcome.encoded}{keep_fields(keep)}}}'
+                    f'"result":{outcome.encoded}{keep_fields(keep)}{child}}}'
                 )
             fields = json.dumps(
                 {
@@ -178,7 +199,7 @@ class Finisher:
                     "stalled": job.stalled + outcome.interrupted,
                 }
             )
-            return f"{fields[:-1]}{keep_fields(keep)}}}"
+            return f"{fields[:-1]}{keep_fields(keep)}{child}}}"
         return json.dumps(put_back(job, outcome, ran))
 
     def _report(self, job: ActiveJob, outcome: Outcome) -> None:
@@ -191,7 +212,7 @@ class Finisher:
             if emitter.heard("completed"):
                 done = job.snapshot(JobState.COMPLETED, result=outcome.result)
                 emitter.emit("completed", done, outcome.result)
-        elif outcome.ending == "released":
+        elif outcome.ending in ("released", "children"):
             telemetry.emit("job.released", queue=job.queue, job_id=job.id)
         else:
             self._report_failure(job, outcome)
@@ -217,6 +238,28 @@ class Finisher:
         self._emitter.emit("failed", snapshot, error)
         if again:
             self._emitter.emit("retrying", snapshot, error)
+
+
+def child_fields(job: ActiveJob, outcome: Outcome) -> str:
+    """Return what a job that is not kept leaves for its parent."""
+    if not job.child:
+        return ""
+    if outcome.ending == "completed":
+        return f',"child":true,"ended":"completed","result":{outcome.encoded}'
+    reason = json.dumps(outcome.reason)
+    return f',"child":true,"ended":"failed","error":{reason}'
+
+
+def settle_dedup(taken: list[Ended]) -> list[Statement]:
+    """Return what frees the deduplication ids of jobs that have ended."""
+    by_queue: dict[int, list[int]] = {}
+    for ended in taken:
+        if ended.job.options.dedup and not ended.puts_back:
+            by_queue.setdefault(ended.job.queue_id, []).append(ended.job.id)
+    return [
+        Statement("settle_dedup", {"queue_id": queue_id, "job_ids": job_ids})
+        for queue_id, job_ids in by_queue.items()
+    ]
 
 
 def guard(worker_id: int, jobs: list[ActiveJob]) -> dict[str, object]:
@@ -265,6 +308,8 @@ def put_back(job: ActiveJob, outcome: Outcome, ran: float) -> dict[str, object]:
             "stack": outcome.stack,
             "failure": True,
         }
+    if outcome.ending == "children":
+        fields["state"] = "waiting_children"
     if outcome.ending == "released":
         # It goes back to the place it was taken from.
         fields["seq"] = job.seq

@@ -14,6 +14,7 @@ from pgqueue import telemetry
 from pgqueue.db import pool
 from pgqueue.db.run import AsyncConnection, arun
 from pgqueue.ops import maintenance as ops
+from pgqueue.ops.flows import release_forgotten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +63,7 @@ class Maintenance:
         for job in await arun(connection, ops.recover(self._max_stalled), schema):
             telemetry.emit("job.stalled", queue=job.queue, job_id=job.job_id)
             self._emitter.emit("stalled", job.job_id)
+        await arun(connection, release_forgotten(), schema)
         now = asyncio.get_running_loop().time()
         if now - self._looked > FULL_LOOK:
             self._low.clear()

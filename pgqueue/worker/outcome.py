@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from pgqueue import payload
 from pgqueue.backoff import LONGEST, delay_before_retry
-from pgqueue.errors import PayloadError, RetryLater, Unrecoverable
+from pgqueue.errors import PayloadError, RetryLater, Unrecoverable, WaitForChildren
 
 if TYPE_CHECKING:
     from pgqueue.types import JsonValue
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 MAX_REASON: Final = 8 * 1024
 MAX_STACK: Final = 32 * 1024
 
-Ending: TypeAlias = Literal["completed", "failed", "retry", "later", "released"]
+Ending: TypeAlias = Literal[
+    "completed", "failed", "retry", "later", "released", "children"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,13 @@ class Outcome:
 
     Attributes:
         ending: completed; failed for good; retry: failed, runs again; later: the
-            handler asked for another run; released: it did not run.
+            handler asked for another run; released: it did not run; children: it runs
+            again once its children have settled.
         result: what the handler returned, and the same as JSON.
         reason: why it failed, bounded and storable.
         delay: seconds until the next run.
         interrupted: the run was cut off, which counts as a stall.
+        strategy: the name of the worker's strategy that says the delay.
     """
 
     ending: Ending
@@ -41,14 +45,20 @@ class Outcome:
     delay: float = 0.0
     error: BaseException | None = None
     interrupted: bool = False
+    strategy: str | None = None
 
 
 COMPLETED: Final = Outcome("completed")
 RELEASED: Final = Outcome("released")
+CHILDREN: Final = Outcome("children")
 
 
 class TimedOut(Exception):
     """A run took longer than the job's timeout."""
+
+
+class Expired(Unrecoverable):
+    """A job was claimed after the instant until which it may start."""
 
 
 class BadResult(Exception):
@@ -74,12 +84,24 @@ def failed(job: ActiveJob, error: BaseException) -> Outcome:
         delay = getattr(error, "delay", 0.0)
         delay = min(float(delay), LONGEST) if isinstance(delay, (int, float)) else 0.0
         return Outcome("later", reason=describe(error), delay=delay, error=error)
+    if isinstance(error, WaitForChildren):
+        return CHILDREN
     reason, stack = describe(error), format_stack(error)
     final = isinstance(error, (Unrecoverable, BadResult))
     if final or job.attempt >= job.attempts:
         return Outcome("failed", reason=reason, stack=stack, error=error)
-    delay = delay_before_retry(job.options.backoff, job.attempt)
-    return Outcome("retry", reason=reason, stack=stack, delay=delay, error=error)
+    rule = job.options.backoff
+    # A strategy by name is the worker's own function: it is asked when this is settled.
+    strategy = rule if isinstance(rule, str) else None
+    delay = 0.0 if isinstance(rule, str) else delay_before_retry(rule, job.attempt)
+    return Outcome(
+        "retry",
+        reason=reason,
+        stack=stack,
+        delay=delay,
+        error=error,
+        strategy=strategy,
+    )
 
 
 def interrupted(job: ActiveJob, max_stalled: int) -> Outcome:

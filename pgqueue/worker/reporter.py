@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pgqueue.db import pool
 from pgqueue.db.run import arun
+from pgqueue.errors import LeaseLost
 from pgqueue.ops.leases import save_progress
 from pgqueue.worker.active_job import ActiveJob, Done
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from pgqueue.config import Settings
+    from pgqueue.ops.core import Atomic, Op
     from pgqueue.worker.emitter import Emitter
 
 
@@ -33,6 +35,13 @@ class AsyncReporter:
         if self._emitter.heard("progress"):
             self._emitter.emit("progress", job.snapshot(), job.progress)
 
+    async def call(self, job: ActiveJob, op: Op[Any] | Atomic[Any]) -> Any:
+        """Run an operation of a job's own; refused once its lease has ended."""
+        if job.cancelled:
+            raise LeaseLost(job.id)
+        async with pool.aconnection(self._settings, self) as connection:
+            return await arun(connection, op, self._settings.schema)
+
     async def close(self) -> None:
         """Give the pool up."""
         await pool.async_pools.leave(self._settings, self)
@@ -50,3 +59,8 @@ class ThreadReporter:
         call = self._through.progress(job, value)
         asyncio.run_coroutine_threadsafe(call, self._loop).result()
         return Done()
+
+    def call(self, job: ActiveJob, op: Op[Any] | Atomic[Any]) -> Any:
+        """Run an operation of a job's own, and return what it returns."""
+        call = self._through.call(job, op)
+        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
