@@ -19,7 +19,8 @@ from pgqueue.cli.params import (
 )
 from pgqueue.cli.queue_view import find_queue
 from pgqueue.errors import JobNotFound
-from pgqueue.queue import STATES, Queue
+from pgqueue.queue import Queue
+from pgqueue.shells.checks import STATES
 
 
 @click.group("job", cls=Group)

@@ -106,9 +106,7 @@ class Session:
         pause = FIRST_PAUSE
         while True:
             try:
-                connection = await connect(self._settings)
-                await connection.execute(sql.load("read_committed"))
-                self._connection = connection
+                self._connection = await self._open()
             except (psycopg.Error, OSError) as error:
                 reason = str(error).strip().splitlines() or [repr(error)]
                 telemetry.emit("database.lost", error=reason[-1], again_within=pause)
@@ -120,6 +118,16 @@ class Session:
                     telemetry.emit("database.restored")
                 self.generation += 1
                 return self._connection
+
+    async def _open(self) -> AsyncConnection:
+        connection = await connect(self._settings)
+        try:
+            await connection.execute(sql.load("read_committed"))
+        except BaseException:
+            # Cancelled by a stop, or broken again: nobody else will close it.
+            connection.pgconn.finish()
+            raise
+        return connection
 
     def _drop(self) -> None:
         """Let go of a connection that is of no more use, without waiting for it."""

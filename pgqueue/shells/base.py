@@ -1,0 +1,83 @@
+"""What every queue has: its name, its settings, and how it reaches the database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pgqueue import options, payload
+from pgqueue.config import Settings
+from pgqueue.db import pool
+from pgqueue.db.borrow import aborrow, borrow
+from pgqueue.db.run import arun, run
+
+if TYPE_CHECKING:
+    from pgqueue.ops.core import Atomic, Op
+
+T = TypeVar("T")
+
+
+class Shell:
+    """A queue without its methods; `connection=` runs on the caller's, else on a pool."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        dsn: str | None = None,
+        size_limit: int = payload.MAX_BYTES,
+    ) -> None:
+        self.name = options.check_name(name, "queue name")
+        self._settings = Settings.load(dsn)
+        self._limit = options.check_int("size_limit", size_limit, 1, 2**30)
+
+    def close(self) -> None:
+        """Close this process's connections to the database, if no queue needs them.
+
+        Using a closed queue opens them again.
+        """
+        pool.pools.leave(self._settings, self)
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    def _run(self, op: Op[T] | Atomic[T], connection: Any) -> T:
+        schema = self._settings.schema
+        if connection is not None:
+            return run(borrow(connection), op, schema)
+        with pool.connection(self._settings, self) as own:
+            return run(own, op, schema)
+
+
+class AsyncShell:
+    """The same, awaited."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        dsn: str | None = None,
+        size_limit: int = payload.MAX_BYTES,
+    ) -> None:
+        self.name = options.check_name(name, "queue name")
+        self._settings = Settings.load(dsn)
+        self._limit = options.check_int("size_limit", size_limit, 1, 2**30)
+
+    async def close(self) -> None:
+        """Close this process's connections to the database, if no queue needs them."""
+        await pool.async_pools.leave(self._settings, self)
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    async def _run(self, op: Op[T] | Atomic[T], connection: Any) -> T:
+        schema = self._settings.schema
+        if connection is not None:
+            return await arun(aborrow(connection), op, schema)
+        async with pool.aconnection(self._settings, self) as own:
+            return await arun(own, op, schema)

@@ -1,0 +1,66 @@
+"""Arguments of the queues' methods, checked before any I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from pgqueue import options
+from pgqueue.errors import ConfigError
+from pgqueue.ops import jobs as job_ops
+from pgqueue.ops import queues as queue_ops
+
+if TYPE_CHECKING:
+    from pgqueue.types import Duration
+
+STATES: Final = tuple(job_ops.LISTS)
+PAGE: Final = 100
+
+
+def check_states(states: str | Sequence[str] | None) -> list[str]:
+    """Return the states to list, in the order in which they are listed.
+
+    Raises:
+        ConfigError: one of them is not a state.
+    """
+    if states is not None and not isinstance(states, (str, Sequence)):
+        raise ConfigError.bad("states", states, f"any of {', '.join(STATES)}")
+    asked = [states] if isinstance(states, str) else list(states or STATES)
+    for state in asked:
+        if state not in STATES:
+            raise ConfigError.bad("states", str(state), f"any of {', '.join(STATES)}")
+    return [state for state in STATES if state in asked]
+
+
+def check_clean(grace: Duration, limit: int, state: str) -> tuple[float, int, str]:
+    """Return the checked arguments of `clean`.
+
+    Raises:
+        ConfigError: one of them is out of range.
+    """
+    cleanable = queue_ops.CLEANABLE
+    if state not in cleanable:
+        raise ConfigError.bad("state", str(state), f"one of {', '.join(cleanable)}")
+    return (
+        options.check_duration("grace", grace),
+        options.check_int("limit", limit, 0, 2**53),
+        str(state),
+    )
+
+
+def check_id(job_id: object) -> int:
+    """Return a job id, or raise `ConfigError`."""
+    return options.check_int("job_id", job_id, 1, 2**63 - 1)
+
+
+def check_range(start: int, end: int | None, limit: int | None) -> tuple[int, int]:
+    """Return how many jobs to skip and how many to return at most."""
+    skip = options.check_int("start", start, 0, 2**53)
+    if end is None:
+        most = PAGE if limit is None else options.check_int("limit", limit, 1, 10_000)
+        return skip, most
+    if limit is not None:
+        raise ConfigError.bad("limit", limit, "no end beside it")
+    if end == -1:
+        return skip, 2**53
+    return skip, options.check_int("end", end, start, 2**53) - start + 1

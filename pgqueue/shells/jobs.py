@@ -1,0 +1,112 @@
+"""Look at single jobs, and act on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pgqueue.ops import jobs as job_ops
+from pgqueue.shells.base import AsyncShell, Shell
+from pgqueue.shells.checks import check_id, check_range, check_states
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pgqueue.types import (
+        Job,
+        Page,
+    )
+
+T = TypeVar("T")
+
+
+class Jobs(Shell):
+    """Get, list, remove and retry jobs."""
+
+    def get(self, job_id: int, *, connection: Any = None) -> Job:
+        """Return a snapshot of a job.
+
+        Raises:
+            JobNotFound: the queue has no job with this id.
+        """
+        return self._run(job_ops.get(self.name, check_id(job_id)), connection)
+
+    def jobs(
+        self,
+        states: str | Sequence[str] | None = None,
+        start: int = 0,
+        end: int | None = None,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        connection: Any = None,
+    ) -> Page:
+        """Return a page of jobs: by cursor (*after*, *limit*), or from *start* to *end*.
+
+        Waiting and prioritized come as they will be claimed, delayed by due time,
+        active by claim time, completed and failed newest first; several states one
+        after the other in this order.
+
+        Args:
+            states: a state, or several: waiting (without a priority), prioritized,
+                delayed, active, completed, failed. All by default.
+            start: how many jobs to pass over.
+            end: the index of the last job wanted, inclusive; not with *limit*.
+            after: the `cursor` of the page before.
+            limit: how many jobs at most, 100 by default.
+
+        Raises:
+            ConfigError: an unknown state or a cursor of another listing.
+        """
+        asked = check_states(states)
+        skip, most = check_range(start, end, limit)
+        op = job_ops.list_page(self.name, asked, skip, most, after)
+        return self._run(op, connection)
+
+    def remove(self, job_id: int, *, connection: Any = None) -> bool:
+        """Remove a job that is not active; return whether there was one.
+
+        Raises:
+            JobStateError: a worker runs the job.
+        """
+        return self._run(job_ops.remove(self.name, check_id(job_id)), connection)
+
+    def retry(self, job_id: int, *, connection: Any = None) -> Job:
+        """Put a completed or failed job back to waiting; its attempts stay counted.
+
+        Raises:
+            JobNotFound: the queue has no job with this id.
+            JobStateError: the job has not finished.
+        """
+        return self._run(job_ops.retry(self.name, check_id(job_id)), connection)
+
+
+class AsyncJobs(AsyncShell):
+    """The same, awaited."""
+
+    async def get(self, job_id: int, *, connection: Any = None) -> Job:
+        """Return a snapshot of a job."""
+        return await self._run(job_ops.get(self.name, check_id(job_id)), connection)
+
+    async def jobs(
+        self,
+        states: str | Sequence[str] | None = None,
+        start: int = 0,
+        end: int | None = None,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        connection: Any = None,
+    ) -> Page:
+        """Return a page of jobs: by cursor (*after*, *limit*), or from *start* to *end*."""
+        asked = check_states(states)
+        skip, most = check_range(start, end, limit)
+        op = job_ops.list_page(self.name, asked, skip, most, after)
+        return await self._run(op, connection)
+
+    async def remove(self, job_id: int, *, connection: Any = None) -> bool:
+        """Remove a job that is not active; return whether there was one."""
+        return await self._run(job_ops.remove(self.name, check_id(job_id)), connection)
+
+    async def retry(self, job_id: int, *, connection: Any = None) -> Job:
+        """Put a completed or failed job back to waiting; its attempts stay counted."""
+        return await self._run(job_ops.retry(self.name, check_id(job_id)), connection)
