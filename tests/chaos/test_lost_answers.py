@@ -137,7 +137,7 @@ async def test_any_answers_may_be_lost_under_load(
     async with worker:
         await until_async(lambda: queue.counts().completed == len(ids), 60)
         proxy.eat = lambda *_: False
-    assert proxy.eaten > 10
+    assert proxy.eaten > 3
     assert runs == dict.fromkeys(ids, 1)
     assert not heard.of("lease_lost")
     assert Counter(job.id for job, _ in heard.of("completed")) == runs

@@ -121,8 +121,9 @@ async def test_jobs_claimed_ahead_go_back_when_the_work_turns_slow(
     queue.add_bulk([NewJob("n", n) for n in range(1000)])
     async with Worker("work", handler, concurrency=1, dsn=dsn):
         await until_async(stuck.is_set)
-        await until_async(lambda: queue.counts().active == 1)
-        assert queue.counts().waiting == 599
+        await until_async(
+            lambda: (queue.counts().active, queue.counts().waiting) == (1, 599)
+        )
         go.set()
         await until_async(lambda: len(order) == 1000)
     assert order == list(range(1000))
