@@ -19,7 +19,16 @@ from pgqueue.errors import (
     UnsupportedConnection,
 )
 from pgqueue.queue import Queue
-from pgqueue.types import Backoff, Counts, Job, JobState, KeepJobs, NewJob, Page
+from pgqueue.types import (
+    Backoff,
+    Counts,
+    Dedup,
+    Job,
+    JobState,
+    KeepJobs,
+    NewJob,
+    Page,
+)
 from pgqueue.worker import ActiveJob, Worker
 
 __all__ = [
@@ -29,6 +38,7 @@ __all__ = [
     "ConfigError",
     "Counts",
     "DatabaseUnavailable",
+    "Dedup",
     "HandlerSignal",
     "Job",
     "JobError",

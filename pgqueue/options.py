@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -46,6 +46,7 @@ class Options:
     remove_on_complete: Keep | None = None
     remove_on_fail: Keep | None = None
     keep_logs: int | None = None
+    stack_limit: int | None = None
     dedup: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
@@ -182,10 +183,12 @@ def stored_options(job: NewJob) -> dict[str, JsonValue]:
         stored["dedup"] = True
     if job.keep_logs is not None:
         stored["keep_logs"] = check_int("keep_logs", job.keep_logs, 0, MAX_COUNT)
+    if job.stack_limit is not None:
+        stored["stack_limit"] = check_int("stack_limit", job.stack_limit, 0, MAX_COUNT)
     if job.headers:
         stored["headers"] = check_headers(job.headers)
     if job.tags:
-        stored["tags"] = [check_name(tag, "tag") for tag in job.tags]
+        stored["tags"] = check_tags(job.tags)
     for option in ("remove_on_complete", "remove_on_fail"):
         keep = getattr(job, option)
         if keep is not None:
@@ -249,6 +252,13 @@ def check_headers(headers: object) -> dict[str, str]:
     return dict(headers)
 
 
+def check_tags(tags: object) -> list[str]:
+    """Return tags: a sequence of names."""
+    if isinstance(tags, (str, bytes)) or not isinstance(tags, Sequence):
+        raise ConfigError.bad("tags", tags, "a sequence of texts")
+    return [check_name(tag, "tag") for tag in tags]
+
+
 def encode_keep(keep: Keep) -> JsonValue:
     """Return a keep rule as JSON: a boolean, a number, or `{"age", "count"}`."""
     if not isinstance(keep, KeepJobs):
@@ -283,6 +293,7 @@ def parse_options(text: str | None) -> Options:
         remove_on_complete=parse_keep(stored.get("remove_on_complete")),
         remove_on_fail=parse_keep(stored.get("remove_on_fail")),
         keep_logs=parse_count(stored.get("keep_logs")),
+        stack_limit=parse_count(stored.get("stack_limit")),
         dedup=stored.get("dedup") is True,
         headers=parse_headers(stored.get("headers")),
         tags=parse_tags(stored.get("tags")),

@@ -134,6 +134,7 @@ class NewJob:
     remove_on_complete: Keep | None = None
     remove_on_fail: Keep | None = None
     keep_logs: int | None = None
+    stack_limit: int | None = None
     headers: Mapping[str, str] | None = None
     tags: Sequence[str] = ()
 
@@ -168,6 +169,7 @@ class FlowNode:
     remove_on_complete: Keep | None = None
     remove_on_fail: Keep | None = None
     keep_logs: int | None = None
+    stack_limit: int | None = None
     headers: Mapping[str, str] | None = None
     tags: Sequence[str] = ()
 

@@ -137,6 +137,60 @@ TABLES = (
 )
 
 DROP_ADD_JOBS = "DROP FUNCTION pgqueue.add_jobs(text, json)"
+DROP_ADD = "DROP FUNCTION pgqueue.add"
+
+ADD = """
+CREATE FUNCTION pgqueue.add(
+    queue text,
+    name text,
+    data json DEFAULT 'null',
+    delay interval DEFAULT NULL,
+    run_at timestamptz DEFAULT NULL,
+    priority integer DEFAULT 0,
+    lifo boolean DEFAULT false,
+    attempts integer DEFAULT 1,
+    backoff json DEFAULT NULL,
+    timeout interval DEFAULT NULL,
+    key text DEFAULT NULL,
+    remove_on_complete json DEFAULT NULL,
+    remove_on_fail json DEFAULT NULL,
+    dedup json DEFAULT NULL,
+    expires interval DEFAULT NULL,
+    headers json DEFAULT NULL,
+    tags text[] DEFAULT NULL,
+    keep_logs bigint DEFAULT NULL
+) RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    SELECT a.id
+    -- The data as it was given: json_strip_nulls would take nulls out of it.
+    FROM pgqueue.add_jobs(add.queue, ('[{"data":' || coalesce(add.data::text, 'null')
+        || ',' || substr(json_strip_nulls(json_build_object(
+            'name', add.name,
+            'delay', CASE WHEN add.run_at IS NULL THEN extract(epoch FROM add.delay) END,
+            'run_at', add.run_at,
+            'priority', add.priority,
+            'lifo', add.lifo,
+            'attempts', add.attempts,
+            'key', add.key,
+            'dedup', add.dedup,
+            'options', CASE
+                WHEN num_nonnulls(add.backoff, add.timeout, add.remove_on_complete,
+                    add.remove_on_fail, add.expires, add.headers, add.tags,
+                    add.keep_logs) > 0
+                THEN json_build_object(
+                    'backoff', add.backoff,
+                    'timeout', extract(epoch FROM add.timeout),
+                    'remove_on_complete', add.remove_on_complete,
+                    'remove_on_fail', add.remove_on_fail,
+                    'expires', extract(epoch FROM add.expires),
+                    'headers', add.headers,
+                    'tags', to_json(add.tags),
+                    'keep_logs', add.keep_logs
+                )
+            END
+        ))::text, 2) || ']')::json) AS a
+$$
+"""
 
 # One job with an option that needs more than two inserts: key, dedup, parent, children.
 ADD_SPECIAL = """
@@ -379,7 +433,8 @@ $$
 
 VIEW = """
 CREATE OR REPLACE VIEW pgqueue.jobs AS
-SELECT j.id, q.name AS queue, j.name, s.state, s.priority, j.data, s.attempt,
+SELECT j.id, q.name AS queue, j.name, s.state,
+    coalesce(s.priority, j.priority) AS priority, j.data, s.attempt,
     j.attempts, s.stalled, j.created_at, s.run_at, s.started_at, s.finished_at,
     p.value AS progress, s.result, s.error, j.key, j.options, s.worker,
     j.parent_id
@@ -549,7 +604,7 @@ $$
 
 DROPS = (
     "DROP FUNCTION pgqueue.forget, pgqueue.release, pgqueue.settle_dedup, pgqueue.add_special",
-    "DROP FUNCTION pgqueue.add_jobs",
+    "DROP FUNCTION pgqueue.add_jobs, pgqueue.add",
     "DROP VIEW pgqueue.jobs",
     "DROP FUNCTION pgqueue.note",
     "DROP TABLE pgqueue.schedule, pgqueue.subscriber, pgqueue.event, pgqueue.rate,"
@@ -575,6 +630,8 @@ def upgrade() -> None:
         ADD_SPECIAL,
         DROP_ADD_JOBS,
         ADD_JOBS,
+        DROP_ADD,
+        ADD,
         SETTLE_DEDUP,
         RELEASE,
         FORGET,
@@ -588,5 +645,5 @@ def downgrade() -> None:
     for statement in DROPS:
         run(statement)
     before = context.script.get_revision(down_revision).module
-    for statement in (before.ADD_JOBS, before.VIEW):
+    for statement in (before.ADD_JOBS, before.ADD, before.VIEW):
         run(statement)

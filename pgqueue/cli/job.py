@@ -9,8 +9,10 @@ import click
 from pgqueue.cli.job_view import show_job, show_jobs
 from pgqueue.cli.output import confirm, instant, note, print_json, say
 from pgqueue.cli.params import (
+    BACKOFF,
     DATA,
     DURATION,
+    HEADER,
     INSTANT,
     Group,
     given_dsn,
@@ -21,6 +23,7 @@ from pgqueue.cli.queue_view import find_queue
 from pgqueue.errors import JobNotFound
 from pgqueue.queue import Queue
 from pgqueue.shells.checks import STATES
+from pgqueue.types import Dedup
 
 
 @click.group("job", cls=Group)
@@ -37,12 +40,25 @@ def command() -> None:
 @click.option("--priority", default=0, help="0 first, then 1, and so on.")
 @click.option("--lifo", is_flag=True, help="Go before those that wait already.")
 @click.option("--attempts", default=1, help="How many runs there may be.")
-@click.option("--backoff", type=DURATION, help="The wait before a retry.")
+@click.option("--backoff", type=BACKOFF, help="The wait before a retry, or its name.")
 @click.option("--timeout", type=DURATION, help="How long one run may take.")
+@click.option("--expires", type=DURATION, help="Do not start after: 10m, 2h.")
 @click.option("--key", help="Add nothing if the queue has a job with this key.")
+@click.option("--dedup", metavar="ID", help="One job stands for all with this id.")
+@click.option("--dedup-ttl", type=DURATION, help="For so long, finished or not.")
+@click.option("--dedup-replace", is_flag=True, help="Replace it while it is delayed.")
+@click.option("--keep-logs", type=int, help="Keep so many log lines.")
+@click.option("--header", "headers", type=HEADER, multiple=True, help="name=value")
+@click.option("--tag", "tags", multiple=True, help="A word to find it by.")
 @json_option
 def add(queue: str, name: str, data: Any, *, as_json: bool, **options: Any) -> None:
     """Add a job; DATA is JSON, or - for stdin."""
+    options["dedup"] = asked_dedup(
+        options.pop("dedup"),
+        options.pop("dedup_ttl"),
+        replace=options.pop("dedup_replace"),
+    )
+    options["headers"] = dict(options["headers"]) or None
     with Queue(queue, dsn=given_dsn()) as it:
         job = it.add(name, data, **options)
     if as_json:
@@ -50,6 +66,17 @@ def add(queue: str, name: str, data: Any, *, as_json: bool, **options: Any) -> N
     else:
         due = f", due {instant(job.run_at)}" if job.run_at else ""
         say(f"job {job.id} in queue {queue} is {job.state}{due}")
+
+
+def asked_dedup(
+    dedup_id: str | None, ttl: float | None, *, replace: bool
+) -> Dedup | None:
+    """Return the rule that the options of `add` make."""
+    if dedup_id is None:
+        if ttl is not None or replace:
+            raise click.UsageError("--dedup-ttl and --dedup-replace go with --dedup ID")
+        return None
+    return Dedup(dedup_id, ttl=ttl, replace=replace)
 
 
 @command.command("show")

@@ -89,6 +89,33 @@ class Duration(AnyParam):
             fail(str(error), ctx)
 
 
+class Backoff(Duration):
+    """A duration, or the name of a strategy of the worker."""
+
+    name = "backoff"
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> Any:
+        """Return seconds or a name."""
+        if str(value)[:1].isdigit():
+            return super().convert(value, param, ctx)
+        return value
+
+
+class Header(AnyParam):
+    """`name=value`."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: Any, _param: Any, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Return the name and the value."""
+        name, equals, text = str(value).partition("=")
+        if not equals:
+            fail(f"{value!r} is no header such as trace=00-4bf9", ctx)
+        return name, text
+
+
 class Instant(AnyParam):
     """An instant in ISO 8601, with its zone."""
 
@@ -128,6 +155,8 @@ def fail(message: str, ctx: click.Context | None) -> NoReturn:
 
 
 DURATION: Final = Duration()
+BACKOFF: Final = Backoff()
+HEADER: Final = Header()
 INSTANT: Final = Instant()
 DATA: Final = Data()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pgqueue import options, payload
@@ -57,15 +58,20 @@ def add_encoded(queue: str, elements: Sequence[str]) -> Op[list[Added]]:
 
 
 def add(queue: str, new: NewJob, element: str) -> Op[Job]:
-    """Add one job; with a key that is taken, return the job that has it."""
+    """Add one job; with a key or an id that is taken, return the job that has it."""
+    before = 0
     while True:
         [added] = yield from add_encoded(queue, [element])
         if not added.existing:
             return snapshot(queue, new, added)
         found = yield from find(queue, added.id)
-        # Removed since the key was looked at: it is free again.
         if found is not None:
             return found
+        if added.id == before:
+            # Still taken: by the throttle of a job that is done and was not kept.
+            return replace(snapshot(queue, new, added), state=JobState.COMPLETED)
+        # Removed since the key was looked at: it is free again.
+        before = added.id
 
 
 def snapshot(
@@ -100,6 +106,10 @@ def snapshot(
         headers=dict(new.headers or {}),
         tags=tuple(new.tags),
         backoff=options.check_backoff(new.backoff) if new.backoff is not None else None,
+        expires=options.expiry(
+            options.Options(expires=options.parse_expires(stored.get("expires"))),
+            added.created_at,
+        ),
         timeout=stored.get("timeout"),
         remove_on_complete=new.remove_on_complete,
         remove_on_fail=new.remove_on_fail,

@@ -10,6 +10,7 @@ from pgqueue.ops import jobs as job_ops
 from pgqueue.shells.base import AsyncShell, Shell
 from pgqueue.types import (
     Backoff,
+    Dedup,
     Duration,
     Job,
     JsonValue,
@@ -18,7 +19,7 @@ from pgqueue.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
 T = TypeVar("T")
@@ -37,11 +38,17 @@ class Adding(Shell):
         priority: int = 0,
         lifo: bool = False,
         attempts: int = 1,
-        backoff: Backoff | Duration | None = None,
+        backoff: Backoff | Duration | str | None = None,
         timeout: Duration | None = None,
+        expires: Duration | datetime | None = None,
         key: str | None = None,
+        dedup: Dedup | None = None,
         remove_on_complete: Keep | None = None,
         remove_on_fail: Keep | None = None,
+        keep_logs: int | None = None,
+        stack_limit: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        tags: Sequence[str] = (),
         connection: Any = None,
     ) -> Job:
         """Add a job, durable when this returns, or when *connection* commits.
@@ -54,12 +61,22 @@ class Adding(Shell):
             priority: 0 to 2 097 151; 0 goes first, then 1, the highest, and so on.
             lifo: go before the jobs of the same priority that wait already.
             attempts: how many runs there may be, the first one included.
-            backoff: the wait before a retry; none by default.
+            backoff: the wait before a retry; none by default. A text names a strategy
+                of the worker, see `Worker(backoffs=)`.
             timeout: how long one run may take.
+            expires: do not start after this long from the add, or after this instant;
+                the job then fails.
             key: an idempotency key: while the queue has a job with it, that job is
                 returned, unchanged, and nothing is added.
+            dedup: let one job stand for all with the same id; see `Dedup`. An add that
+                is ignored returns the job that stands, or, if a throttled one is
+                removed already, its id as completed.
             remove_on_complete: retention when it completes; see `KeepJobs`.
             remove_on_fail: retention when it fails for good.
+            keep_logs: how many log lines are kept, the newest; all by default.
+            stack_limit: how many failed attempts are kept, the newest; all by default.
+            headers: texts by name that go with the job, such as a trace context.
+            tags: words to find it by.
             connection: a connection, cursor or session whose transaction the job
                 is to be part of; it is not committed here.
 
@@ -78,9 +95,15 @@ class Adding(Shell):
             attempts=attempts,
             backoff=backoff,
             timeout=timeout,
+            expires=expires,
             key=key,
+            dedup=dedup,
             remove_on_complete=remove_on_complete,
             remove_on_fail=remove_on_fail,
+            keep_logs=keep_logs,
+            stack_limit=stack_limit,
+            headers=headers,
+            tags=tags,
         )
         element = options.encode_job(new, self._limit)
         return self._run(job_ops.add(self.name, new, element), connection)
@@ -151,11 +174,17 @@ class AsyncAdding(AsyncShell):
         priority: int = 0,
         lifo: bool = False,
         attempts: int = 1,
-        backoff: Backoff | Duration | None = None,
+        backoff: Backoff | Duration | str | None = None,
         timeout: Duration | None = None,  # noqa: ASYNC109  of the job, not the call
+        expires: Duration | datetime | None = None,
         key: str | None = None,
+        dedup: Dedup | None = None,
         remove_on_complete: Keep | None = None,
         remove_on_fail: Keep | None = None,
+        keep_logs: int | None = None,
+        stack_limit: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        tags: Sequence[str] = (),
         connection: Any = None,
     ) -> Job:
         """Add a job, durable when this returns, or when *connection* commits."""
@@ -169,9 +198,15 @@ class AsyncAdding(AsyncShell):
             attempts=attempts,
             backoff=backoff,
             timeout=timeout,
+            expires=expires,
             key=key,
+            dedup=dedup,
             remove_on_complete=remove_on_complete,
             remove_on_fail=remove_on_fail,
+            keep_logs=keep_logs,
+            stack_limit=stack_limit,
+            headers=headers,
+            tags=tags,
         )
         element = options.encode_job(new, self._limit)
         return await self._run(job_ops.add(self.name, new, element), connection)

@@ -198,6 +198,9 @@ class ActiveJob:
             error=error,
             backoff=self.options.backoff,
             timeout=self.options.timeout,
+            expires=options.expiry(self.options, self.created_at),
+            headers=self.options.headers,
+            tags=self.options.tags,
             remove_on_complete=self.options.remove_on_complete,
             remove_on_fail=self.options.remove_on_fail,
         )

@@ -126,7 +126,8 @@ class Claimer:
     @property
     def drained(self) -> bool:
         """Whether the queues were empty at the last look, and nothing is under way."""
-        return self._drained and self._dispatch.idle and not len(self._finisher)
+        owed = len(self._finisher) or self._finisher.expecting
+        return self._drained and self._dispatch.idle and not owed
 
     # The loop.
 
@@ -146,7 +147,7 @@ class Claimer:
 
     def _nothing_left(self) -> bool:
         owed = len(self._finisher) or self._adopting or self._parents
-        return self._dispatch.idle and not owed
+        return self._dispatch.idle and not (owed or self._finisher.expecting)
 
     def _want(self) -> int:
         return 0 if self._stopping else self._dispatch.want(self._took)

@@ -50,13 +50,24 @@ class Finisher:
         self._on_fail = on_fail
         self._pending: list[Ended] = []
         self._parked: list[Ended] = []
+        self._expected: set[ActiveJob] = set()
 
     def __len__(self) -> int:
         return len(self._pending)
 
     def add(self, job: ActiveJob, outcome: Outcome, ran: float) -> None:
         """Note how a run ended; *ran* is seconds."""
+        self._expected.discard(job)
         self._pending.append(Ended(job, outcome, ran))
+
+    def expect(self, job: ActiveJob) -> None:
+        """Note that a run has ended whose outcome is still to be decided."""
+        self._expected.add(job)
+
+    @property
+    def expecting(self) -> bool:
+        """Whether an outcome is still to be decided."""
+        return bool(self._expected)
 
     def take(self) -> list[Ended]:
         """Return the outcomes for the next write."""
@@ -73,7 +84,8 @@ class Finisher:
     def held(self) -> set[tuple[int, int]]:
         """Return the leases and ids of the jobs whose outcomes are to be written."""
         kept = (*self._pending, *self._parked)
-        return {(ended.job.lease_id, ended.job.id) for ended in kept}
+        jobs = [ended.job for ended in kept] + list(self._expected)
+        return {(job.lease_id, job.id) for job in jobs}
 
     def park(self, ended: Ended) -> None:
         """Keep an outcome that cannot be written now, apart from the others."""

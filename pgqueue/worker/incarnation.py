@@ -25,6 +25,7 @@ from pgqueue.worker.maintenance import INTERVAL, Maintenance
 from pgqueue.worker.outcome import Outcome, interrupted
 from pgqueue.worker.reporter import AsyncReporter, ThreadReporter
 from pgqueue.worker.session import Session
+from pgqueue.worker.strategies import Strategies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -50,6 +51,7 @@ class Incarnation:
         self._finisher = Finisher(
             worker.emitter, worker.remove_on_complete, worker.remove_on_fail
         )
+        self._strategies = Strategies(worker.backoffs, worker.emitter, self._settle)
         self._reporter = AsyncReporter(worker.settings, worker_id, worker.emitter)
         self._executor = self._make_executor()
         self._fenced = asyncio.Event()
@@ -155,7 +157,11 @@ class Incarnation:
     # Working.
 
     def _settle(self, job: ActiveJob, outcome: Outcome, ran: float) -> None:
-        self._finisher.add(job, outcome, ran)
+        if outcome.strategy is not None:
+            self._finisher.expect(job)
+            self._strategies.ask(job, outcome, ran)
+        else:
+            self._finisher.add(job, outcome, ran)
         self._claimer.ended()
 
     def _on_ring(self, queue_id: int) -> None:
@@ -224,6 +230,8 @@ class Incarnation:
         for job in self._executor.running():
             self._executor.abandon(job)
             self._finisher.add(job, interrupted(job, self._worker.max_stalled), 0.0)
+        for job in self._strategies.abandon():
+            self._finisher.add(job, interrupted(job, self._worker.max_stalled), 0.0)
         self._claimer.ended()
         await asyncio.wait((claiming,), timeout=LAST_WORDS)
 
@@ -232,6 +240,8 @@ class Incarnation:
             telemetry.emit("worker.fenced", name=self._worker.name)
             for job in self._executor.running():
                 self._executor.abandon(job)
+                self._finisher.lost(job)
+            for job in self._strategies.abandon():
                 self._finisher.lost(job)
         self._executor.close()
         # Every outcome is written by now, or never will be.

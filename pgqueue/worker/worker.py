@@ -17,9 +17,10 @@ from pgqueue.db.pool import aprobe
 from pgqueue.errors import ConfigError
 from pgqueue.worker.emitter import Emitter, Listener
 from pgqueue.worker.incarnation import Incarnation
+from pgqueue.worker.strategies import Strategy, check_strategies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pgqueue.types import Duration, Keep
     from pgqueue.worker.executor import Handler
@@ -49,6 +50,9 @@ class Worker:
         shutdown_timeout: how long a stop waits for what runs.
         remove_on_complete: retention for jobs that do not say; see `KeepJobs`.
         remove_on_fail: the same for jobs that fail for good.
+        backoffs: strategies that jobs name in `backoff=`: functions, sync or async,
+            `fn(attempt, error, job) -> seconds`; 0 runs the job again at once, a
+            negative number fails it now.
         name: shown with its jobs; host and pid by default.
         dsn: as for `Queue`.
 
@@ -67,6 +71,7 @@ class Worker:
         shutdown_timeout: Duration = DEFAULT_SHUTDOWN,
         remove_on_complete: Keep | None = None,
         remove_on_fail: Keep | None = None,
+        backoffs: Mapping[str, Strategy] | None = None,
         name: str | None = None,
         dsn: str | None = None,
     ) -> None:
@@ -95,6 +100,7 @@ class Worker:
                 options.check_keep(option, keep)
         self.remove_on_complete = remove_on_complete
         self.remove_on_fail = remove_on_fail
+        self.backoffs = check_strategies(backoffs or {})
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
         self.settings = Settings.load(dsn)
         self.emitter = Emitter()

@@ -28,6 +28,20 @@ def test_add_takes_every_option(cli: Cli, queue: Queue) -> None:
     assert (job.run_at - job.created_at).total_seconds() == pytest.approx(7200)
 
 
+def test_add_takes_what_the_job_model_added(cli: Cli, queue: Queue) -> None:
+    options = "--expires 1h --dedup one --dedup-ttl 5m --backoff mine --keep-logs 3"
+    more = "--header trace=00-1 --tag red --tag blue"
+    call = ("job", "add", "paint", "x", *options.split(), *more.split(), "--json")
+    added = cli(*call).json
+    job = queue.get(added["id"])
+    assert added == job.to_dict()
+    assert (job.backoff, job.tags) == ("mine", ("red", "blue"))
+    assert job.headers == {"trace": "00-1"}
+    assert cli(*call).json["id"] == job.id
+    refused = cli("job", "add", "paint", "x", "--dedup-ttl", "5m").complaint
+    assert "--dedup ID" in refused
+
+
 def test_add_says_the_id_and_the_state(cli: Cli) -> None:
     assert cli("job", "add", "paint", "x").out == "job 1 in queue paint is waiting\n"
 

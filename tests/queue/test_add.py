@@ -10,12 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from invariants import assert_consistent
-from pgqueue import Backoff, JobState, KeepJobs, Queue
+from pgqueue import Backoff, ConfigError, Dedup, JobState, KeepJobs, Queue
 
 if TYPE_CHECKING:
     from claims import HandWorker
     from conftest import Sql
     from shells import Shells
+
+LATER = datetime(2090, 1, 1, tzinfo=UTC)
 
 
 def test_a_job_comes_back_as_it_was_added(queue: Queue, sql: Sql) -> None:
@@ -34,6 +36,54 @@ def test_a_job_comes_back_as_it_was_added(queue: Queue, sql: Sql) -> None:
     assert job.timeout == 300
     assert queue.get(job.id) == job
     assert_consistent(sql)
+
+
+@pytest.mark.parametrize("expires", [60, timedelta(minutes=1), LATER])
+def test_what_the_job_model_added_comes_back(queue: Queue, expires: Any) -> None:
+    job = queue.add(
+        "paint",
+        backoff="mine",
+        expires=expires,
+        dedup=Dedup("one"),
+        keep_logs=3,
+        stack_limit=2,
+        headers={"trace": "00-1"},
+        tags=["red", "blue"],
+    )
+    assert job.expires == (
+        LATER if expires is LATER else job.created_at + timedelta(minutes=1)
+    )
+    assert (job.backoff, job.tags) == ("mine", ("red", "blue"))
+    assert job.headers == {"trace": "00-1"}
+    assert queue.get(job.id) == job
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"expires": 0},
+        {"expires": datetime(2090, 1, 1)},  # noqa: DTZ001  without a zone
+        {"keep_logs": -1},
+        {"stack_limit": -1},
+        {"headers": {"a": 1}},
+        {"headers": "a=1"},
+        {"tags": "red"},
+        {"tags": [""]},
+        {"dedup": "one"},
+        {"dedup": Dedup("")},
+        {"dedup": Dedup("one", ttl=0)},
+        {"dedup": Dedup("one", extend=True)},
+        {"dedup": Dedup("one", ttl=5, keep_last_if_active=True)},
+        {"dedup": Dedup("one"), "key": "k"},
+        {"backoff": ""},
+    ],
+)
+def test_a_bad_option_is_refused_before_anything_is_sent(
+    queue: Queue, options: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError):
+        queue.add("paint", **options)
+    assert queue.count() == 0
 
 
 def test_a_job_has_the_databases_time_and_defaults(queue: Queue, sql: Sql) -> None:
