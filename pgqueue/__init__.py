@@ -14,11 +14,13 @@ from pgqueue.errors import (
     PgQueueError,
     QueueNotEmpty,
     RetryLater,
+    ScheduleNotFound,
     SchemaError,
     Unrecoverable,
     UnsupportedConnection,
 )
 from pgqueue.queue import Queue
+from pgqueue.schedule import Schedule, SchedulePage
 from pgqueue.types import (
     Backoff,
     Counts,
@@ -55,6 +57,9 @@ __all__ = [
     "Queue",
     "QueueNotEmpty",
     "RetryLater",
+    "Schedule",
+    "ScheduleNotFound",
+    "SchedulePage",
     "SchemaError",
     "Unrecoverable",
     "UnsupportedConnection",

@@ -7,10 +7,9 @@ fires once; `cronsim` follows Debian's cron in this.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Final
+from typing import Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -18,6 +17,15 @@ from cronsim import CronSim, CronSimError
 from pgqueue.errors import ConfigError
 
 SHORTEST: Final = 0.001
+LONGEST: Final = 100 * 365 * 86400.0
+LAST_YEAR: Final = 9998
+"""The last one that a job may wait for."""
+
+Missed: TypeAlias = Literal["skip", "all"]
+"""What becomes of occurrences whose time passed while no worker could run them."""
+
+CATCH_UP: Final = 1000
+"""How many missed occurrences in a row get their job, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +40,9 @@ class Rule:
         end: none after this one.
         limit: how many occurrences there are in all.
         offset: seconds by which an `every` cadence is shifted from the epoch's grid.
-        immediately: an `every` cadence fires at once when it is made.
+        immediately: the first occurrence is the moment at which the rule is made.
+        missed: `skip` runs one late occurrence and goes on with the next in the
+            future; `all` runs each of them.
     """
 
     cron: str | None = None
@@ -43,6 +53,12 @@ class Rule:
     limit: int | None = None
     offset: float | None = None
     immediately: bool = False
+    missed: Missed = "skip"
+
+    @property
+    def cadence(self) -> tuple[object, ...]:
+        """What decides on which instants it fires, without its bounds."""
+        return (self.cron, self.every, self.tz, self.start, self.offset)
 
 
 def zone(name: str | None) -> tzinfo:
@@ -72,20 +88,51 @@ def check_rule(rule: Rule) -> Rule:
         )
     zone(rule.tz)
     if rule.cron is not None:
-        try:
-            CronSim(rule.cron, datetime.now(UTC))
-        except CronSimError as error:
-            allowed = f"a cron pattern ({error})"
-            raise ConfigError.bad("cron", rule.cron, allowed) from error
-    elif not SHORTEST <= (rule.every or 0) < math.inf:
-        raise ConfigError.bad("every", rule.every, "a duration above one millisecond")
+        check_pattern(rule)
+    else:
+        check_cadence(rule)
     if rule.limit is not None and rule.limit < 1:
         raise ConfigError.bad("limit", rule.limit, "a whole number from 1")
     for option in ("start", "end"):
         instant: datetime | None = getattr(rule, option)
         if instant is not None and instant.utcoffset() is None:
             raise ConfigError.bad(option, instant, "an aware datetime")
+    if rule.start is not None and rule.end is not None and rule.end < rule.start:
+        raise ConfigError.bad("end", rule.end, "an instant that is not before start")
+    if rule.missed not in ("skip", "all"):
+        raise ConfigError.bad("missed", rule.missed, "'skip' or 'all'")
     return rule
+
+
+def check_pattern(rule: Rule) -> None:
+    """Raise unless a cron pattern can be read."""
+    if not isinstance(rule.cron, str):
+        raise ConfigError.bad("cron", rule.cron, "a cron pattern, as text")
+    try:
+        CronSim(rule.cron, datetime.now(UTC))
+    except CronSimError as error:
+        allowed = f"a cron pattern ({error})"
+        raise ConfigError.bad("cron", rule.cron, allowed) from error
+    if rule.offset is not None:
+        raise ConfigError.bad("offset", rule.offset, "an every= beside it")
+
+
+def check_cadence(rule: Rule) -> None:
+    """Raise unless a fixed cadence is in range."""
+    if not SHORTEST <= (rule.every or 0) <= LONGEST:
+        allowed = "a duration from one millisecond to 100 years"
+        raise ConfigError.bad("every", rule.every, allowed)
+    if rule.tz is not None:
+        raise ConfigError.bad("tz", rule.tz, "a cron= beside it")
+    if rule.offset is not None and not 0 <= rule.offset <= LONGEST:
+        raise ConfigError.bad("offset", rule.offset, "a duration, 0 or more")
+
+
+def allowed(rule: Rule, at: datetime, made: int) -> bool:
+    """Return whether a rule's bounds admit another occurrence at an instant."""
+    if rule.limit is not None and made >= rule.limit:
+        return False
+    return at.year <= LAST_YEAR and (rule.end is None or at <= rule.end)
 
 
 def following(rule: Rule, after: datetime, made: int) -> datetime | None:
@@ -95,26 +142,28 @@ def following(rule: Rule, after: datetime, made: int) -> datetime | None:
         after: the instant, aware; occurrences are strictly later.
         made: how many occurrences the schedule has had.
     """
-    if rule.limit is not None and made >= rule.limit:
-        return None
     begin = after
     if rule.start is not None and rule.start > after:
         # The instant itself counts as an occurrence of a cadence that starts there.
         begin = rule.start - timedelta(microseconds=1)
-    found = next_cron(rule, begin) if rule.cron is not None else next_every(rule, begin)
-    if found is None or (rule.end is not None and found > rule.end):
+    try:
+        next_one = next_cron if rule.cron is not None else next_every
+        found = next_one(rule, begin)
+    except OverflowError:
         return None
-    return found
+    return found if found is not None and allowed(rule, found, made) else None
 
 
 def next_cron(rule: Rule, after: datetime) -> datetime | None:
     """Return the next instant at which a pattern fires, in UTC."""
     assert rule.cron is not None  # noqa: S101
-    local = after.astimezone(zone(rule.tz))
-    try:
-        return next(CronSim(rule.cron, local)).astimezone(UTC)
-    except StopIteration:
-        return None
+    simulated = CronSim(rule.cron, after.astimezone(zone(rule.tz)))
+    for local in simulated:
+        # In the second pass through an hour it may name an instant of the first.
+        found = local.astimezone(UTC)
+        if found > after:
+            return found
+    return None
 
 
 def next_every(rule: Rule, after: datetime) -> datetime:

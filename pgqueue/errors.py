@@ -7,6 +7,7 @@ PgQueueError
 ├ DatabaseUnavailable                the server cannot be reached or went away
 ├ UnsupportedConnection(TypeError)   `connection=` is none of the accepted kinds
 ├ PayloadError(ValueError)           data or a result that cannot be stored
+├ ScheduleNotFound(LookupError)      no schedule of the queue has the key
 ├ QueueNotEmpty                      obliterate refused: jobs are active
 ├ JobError                           about one job
 │ ├ JobNotFound(LookupError) ├ JobStateError ├ LeaseLost └ JobFailed
@@ -51,6 +52,15 @@ class UnsupportedConnection(PgQueueError, TypeError):
 
 class PayloadError(PgQueueError, ValueError):
     """Job data or a result that JSON or PostgreSQL cannot hold, or that is too large."""
+
+
+class ScheduleNotFound(PgQueueError, LookupError):
+    """No schedule of this queue has the key: it was removed, or never made."""
+
+    def __init__(self, key: str, queue: str) -> None:
+        super().__init__(f"queue {queue!r} has no schedule {key!r}")
+        self.key = key
+        self.queue = queue
 
 
 class QueueNotEmpty(PgQueueError):

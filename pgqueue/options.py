@@ -48,6 +48,8 @@ class Options:
     keep_logs: int | None = None
     stack_limit: int | None = None
     dedup: bool = False
+    schedule: str | None = None
+    scheduled_at: datetime | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
 
@@ -295,6 +297,8 @@ def parse_options(text: str | None) -> Options:
         keep_logs=parse_count(stored.get("keep_logs")),
         stack_limit=parse_count(stored.get("stack_limit")),
         dedup=stored.get("dedup") is True,
+        schedule=parse_text(stored.get("schedule")),
+        scheduled_at=parse_instant(stored.get("scheduled_at")),
         headers=parse_headers(stored.get("headers")),
         tags=parse_tags(stored.get("tags")),
     )
@@ -311,6 +315,16 @@ def parse_expires(stored: JsonValue) -> float | datetime | None:
     """Return a stored expiry: seconds from the add, or an instant."""
     if (after := number(stored)) is not None:
         return after
+    return parse_instant(stored)
+
+
+def parse_text(stored: JsonValue) -> str | None:
+    """Return a stored text."""
+    return stored if isinstance(stored, str) else None
+
+
+def parse_instant(stored: JsonValue) -> datetime | None:
+    """Return a stored instant."""
     try:
         instant = datetime.fromisoformat(stored)
     except (TypeError, ValueError):

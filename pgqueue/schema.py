@@ -310,9 +310,17 @@ def add_job_model(tables: MetaData) -> None:
         key("queue_id", sa.Integer()),
         key("key", binary),
         sa.Column("next_at", instant),
+        sa.Column("last_at", instant),
         sa.Column("job_id", sa.BigInteger),
         needed("iteration", sa.BigInteger()),
+        sa.Column("behind", sa.Integer, nullable=False, server_default="0"),
         sa.Column("paused", sa.Boolean, nullable=False, server_default=sa.false()),
         needed("rule", sa.JSON()),
         needed("template", sa.JSON()),
+        sa.CheckConstraint(
+            "(job_id IS NULL) = (next_at IS NULL)", name="schedule_has_a_job"
+        ),
+        sa.CheckConstraint(
+            "char_length(key) BETWEEN 1 AND 255", name="schedule_key_length"
+        ),
     )

@@ -186,7 +186,8 @@ class Job:
 
     Instants are aware and come from the database's clock. `attempt` counts the runs
     that were made (or are under way); `attempts` is the limit. `error` is the reason
-    of the last failure, `result` what the handler returned.
+    of the last failure, `result` what the handler returned. `schedule` is the key of
+    the schedule that made it, for its occurrence at `scheduled_at`.
     """
 
     id: int
@@ -208,6 +209,8 @@ class Job:
     key: str | None = None
     worker: str | None = None
     parent_id: int | None = None
+    schedule: str | None = None
+    scheduled_at: datetime | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     expires: datetime | None = None

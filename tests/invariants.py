@@ -39,6 +39,20 @@ QUESTIONS = {
     "a job that was never put back stands at its id": """
         SELECT r.* FROM {schema}.ready r WHERE NOT r.moved AND abs(r.seq) <> r.job_id
     """,
+    "a pending job of a schedule is of its occurrence": """
+        SELECT s.key, j.id, s.next_at FROM {schema}.schedule s JOIN {schema}.job j
+            ON j.queue_id = s.queue_id AND j.id = s.job_id
+        WHERE j.options->>'schedule' IS DISTINCT FROM s.key
+    """,
+    "no occurrence of a schedule has two jobs": """
+        SELECT j.queue_id, j.options->>'schedule' AS key,
+            j.options->>'scheduled_at' AS at, count(*)
+        FROM {schema}.job j WHERE j.options->>'schedule' IS NOT NULL
+        GROUP BY 1, 2, 3 HAVING count(*) > 1
+    """,
+    "a paused schedule has no pending job": """
+        SELECT s.key FROM {schema}.schedule s WHERE s.paused AND s.job_id IS NOT NULL
+    """,
     "a lease has an attempt and a stall count for each job": """
         SELECT l.* FROM {schema}.lease l WHERE cardinality(l.attempts) <>
             cardinality(l.job_ids) OR cardinality(l.stalls) <> cardinality(l.job_ids)

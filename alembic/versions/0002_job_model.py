@@ -121,17 +121,23 @@ TABLES = (
         PRIMARY KEY (queue_id, consumer)
     ) WITH (fillfactor = 50)
     """,
+    # At most one job a schedule is pending: `job_id`, for the occurrence `next_at`. Both
+    # are null while it is paused and when it has ended. `behind`: late ones in a row.
     """
     CREATE TABLE pgqueue.schedule (
         next_at timestamptz,
+        last_at timestamptz,
         job_id bigint,
         iteration bigint NOT NULL,
         queue_id integer NOT NULL,
+        behind integer NOT NULL DEFAULT 0,
         paused boolean NOT NULL DEFAULT false,
         key text COLLATE "C" NOT NULL,
         rule json NOT NULL,
         template json NOT NULL,
-        PRIMARY KEY (queue_id, key)
+        PRIMARY KEY (queue_id, key),
+        CONSTRAINT schedule_has_a_job CHECK ((job_id IS NULL) = (next_at IS NULL)),
+        CONSTRAINT schedule_key_length CHECK (char_length(key) BETWEEN 1 AND 255)
     ) WITH (fillfactor = 70)
     """,
 )
@@ -602,7 +608,48 @@ END
 $$
 """
 
+# The job of one occurrence of a schedule. Its row in `schedule` was written just before,
+# in the same statement, by whoever holds it, so an occurrence gets one job.
+ADD_OCCURRENCE = """
+CREATE FUNCTION pgqueue.add_occurrence(
+    in_queue integer, its_key text, new_id bigint, due timestamptz, template json
+) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    added_at timestamptz := clock_timestamp();
+    prio integer := coalesce((template->>'priority')::integer, 0);
+BEGIN
+    INSERT INTO pgqueue.job
+        (id, created_at, queue_id, priority, attempts, name, data, options)
+    VALUES (new_id, added_at, in_queue, prio,
+        coalesce((template->>'attempts')::integer, 1), template->>'name',
+        coalesce(template->'data', 'null'),
+        (coalesce(template->'options', '{}')::jsonb || jsonb_build_object(
+            'schedule', its_key, 'scheduled_at', to_char(due AT TIME ZONE 'UTC',
+                'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')))::json);
+    IF due > added_at THEN
+        INSERT INTO pgqueue.delayed
+            (job_id, run_at, queue_id, priority, attempt, stalled)
+        VALUES (new_id, due, in_queue, prio, 0, 0);
+    ELSE
+        INSERT INTO pgqueue.ready
+            (job_id, seq, queue_id, priority, attempt, stalled, moved)
+        VALUES (new_id,
+            CASE WHEN (template->>'lifo')::boolean THEN -new_id ELSE new_id END,
+            in_queue, prio, 0, 0, false);
+    END IF;
+    PERFORM pgqueue.note(in_queue, new_id, 'added',
+        json_build_object('name', template->>'name', 'schedule', its_key));
+    PERFORM pgqueue.note(in_queue, new_id,
+        CASE WHEN due > added_at THEN 'delayed' ELSE 'waiting' END, NULL);
+    PERFORM pgqueue.ring(in_queue);
+    RETURN new_id;
+END
+$$
+"""
+
 DROPS = (
+    "DROP FUNCTION pgqueue.add_occurrence",
     "DROP FUNCTION pgqueue.forget, pgqueue.release, pgqueue.settle_dedup, pgqueue.add_special",
     "DROP FUNCTION pgqueue.add_jobs, pgqueue.add",
     "DROP VIEW pgqueue.jobs",
@@ -635,6 +682,7 @@ def upgrade() -> None:
         SETTLE_DEDUP,
         RELEASE,
         FORGET,
+        ADD_OCCURRENCE,
         VIEW,
     ):
         run(statement)

@@ -139,6 +139,8 @@ def from_row(queue: str, row: Row) -> Job:
         key=row[15],
         worker=row[16],
         parent_id=row[18],
+        schedule=stored.schedule,
+        scheduled_at=stored.scheduled_at,
         headers=stored.headers,
         tags=stored.tags,
         expires=options.expiry(stored, row[4]),

@@ -185,6 +185,8 @@ def obliterate(queue: str, *, force: bool) -> Op[None]:
             raise QueueNotEmpty(queue, active)
         if active:
             yield Statement("drop_leases", {"queue_id": found})
+        # First, so that none makes another job, and their pending jobs go too.
+        yield Statement("drop_schedules", {"queue_id": found})
         yield from drain_by_id("drain_delayed", found)
         yield from drain_waiting(found)
         yield from drain_by_id("drain_finished", found)

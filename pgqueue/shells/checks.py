@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from pgqueue import options
+from pgqueue.cron import Rule, check_rule
 from pgqueue.errors import ConfigError
 from pgqueue.ops import jobs as job_ops
 from pgqueue.ops import queues as queue_ops
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pgqueue.cron import Missed
     from pgqueue.types import Duration
 
 STATES: Final = tuple(job_ops.LISTS)
@@ -64,3 +68,38 @@ def check_range(start: int, end: int | None, limit: int | None) -> tuple[int, in
     if end == -1:
         return skip, 2**53
     return skip, options.check_int("end", end, start, 2**53) - start + 1
+
+
+def check_schedule(
+    key: str,
+    *,
+    cron: str | None,
+    every: Duration | None,
+    tz: str | None,
+    start: datetime | None,
+    end: datetime | None,
+    limit: int | None,
+    offset: Duration | None,
+    immediately: bool,
+    missed: Missed,
+) -> Rule:
+    """Return the rule of a schedule.
+
+    Raises:
+        ConfigError: the key or a part of the rule is not valid.
+    """
+    options.check_name(key, "key")
+    if immediately not in (True, False):
+        raise ConfigError.bad("immediately", immediately, "True or False")
+    rule = Rule(
+        cron=cron,
+        every=None if every is None else options.check_duration("every", every),
+        tz=None if tz is None else options.check_name(tz, "tz"),
+        start=None if start is None else options.check_instant("start", start),
+        end=None if end is None else options.check_instant("end", end),
+        limit=None if limit is None else options.check_int("limit", limit, 1, 2**53),
+        offset=None if offset is None else options.check_duration("offset", offset),
+        immediately=immediately,
+        missed=missed,
+    )
+    return check_rule(rule)

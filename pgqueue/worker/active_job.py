@@ -101,6 +101,16 @@ class ActiveJob:
         """When this worker claimed it, by the database's clock."""
         return datetime.fromtimestamp(self.claimed_epoch, UTC)
 
+    @property
+    def schedule(self) -> str | None:
+        """The key of the schedule that made it."""
+        return self.options.schedule
+
+    @property
+    def scheduled_at(self) -> datetime | None:
+        """The occurrence of the schedule that it was made for."""
+        return self.options.scheduled_at
+
     def update_progress(self, value: JsonValue) -> Awaitable[None]:
         """Store how far the job is; `await` it in an `async def` handler.
 
@@ -196,6 +206,8 @@ class ActiveJob:
             progress=self.progress,
             result=result,
             error=error,
+            schedule=self.options.schedule,
+            scheduled_at=self.options.scheduled_at,
             backoff=self.options.backoff,
             timeout=self.options.timeout,
             expires=options.expiry(self.options, self.created_at),

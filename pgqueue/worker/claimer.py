@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import psycopg
@@ -21,8 +20,9 @@ from pgqueue.ops.core import Row, Statement
 from pgqueue.ops.flows import Parent, release
 from pgqueue.worker.active_job import ActiveJob
 from pgqueue.worker.doze import Doze
+from pgqueue.worker.occurrences import Occurrences
 from pgqueue.worker.outcome import unwritable
-from pgqueue.worker.session import Session, SessionLost
+from pgqueue.worker.session import PLAN, Session, SessionLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from pgqueue.worker.emitter import Emitter
     from pgqueue.worker.finisher import Ended, Finisher
     from pgqueue.worker.intake import Intake
-
-PLAN: Final = Statement("plan_by_index", {})
 
 FULL_FOR: Final = 0.25
 """With no slot free for so long, jobs claimed ahead go back, and nobody need ring."""
@@ -87,6 +85,7 @@ class Claimer:
         self._pause = FIRST_PAUSE
         self._adopting = False
         self._parents: set[Parent] = set()
+        self._occurrences = Occurrences(session, emitter, self._wake.set)
         self._drained = False
 
     # From outside: things that happen.
@@ -136,7 +135,7 @@ class Claimer:
         while not (self._stopping and self._nothing_left()):
             if self._stopping:
                 self._dispatch.release()
-            pressing = len(self._finisher) or self._adopting or self._parents
+            pressing = self._owed()
             if not pressing and self._want() <= 0:
                 await self._until_room()
                 continue
@@ -145,9 +144,13 @@ class Claimer:
             self._wake.clear()
             await self._round()
 
-    def _nothing_left(self) -> bool:
+    def _owed(self) -> bool:
         owed = len(self._finisher) or self._adopting or self._parents
-        return self._dispatch.idle and not (owed or self._finisher.expecting)
+        return bool(owed) or self._occurrences.pressing
+
+    def _nothing_left(self) -> bool:
+        owed = self._owed() or self._finisher.expecting
+        return self._dispatch.idle and not owed
 
     def _want(self) -> int:
         return 0 if self._stopping else self._dispatch.want(self._took)
@@ -195,6 +198,10 @@ class Claimer:
                 await self._adopt()
             if self._parents:
                 await self._release()
+            if self._occurrences.pressing:
+                for queue_id in await self._occurrences.advance():
+                    self._intakes[queue_id].due_at = 0.0
+                    self._bell = True
             taken = self._finisher.take()
             await self._exchange(taken)
             self._pause = FIRST_PAUSE
@@ -278,7 +285,7 @@ class Claimer:
             intake.claimed(rows, limit, now, self._took)
             found += len(rows)
             for row in rows:
-                self._dispatch.add(ActiveJob(intake.name, intake.queue_id, row))
+                self._add(ActiveJob(intake.name, intake.queue_id, row))
         if not plan:
             return
         self._doze.claimed(found)
@@ -293,6 +300,10 @@ class Claimer:
             telemetry.emit("worker.drained")
             self._emitter.emit("drained")
 
+    def _add(self, job: ActiveJob) -> None:
+        self._occurrences.note(job)
+        self._dispatch.add(job)
+
     # Trouble.
 
     async def _adopt(self) -> None:
@@ -304,7 +315,7 @@ class Claimer:
         for *row, queue_id in rows:
             if (row[0], row[1]) not in known:
                 name = self._intakes[queue_id].name
-                self._dispatch.add(ActiveJob(name, queue_id, tuple(row)))
+                self._add(ActiveJob(name, queue_id, tuple(row)))
         self._adopting = False
         if not self._stopping:
             self._dispatch.start()
@@ -312,12 +323,7 @@ class Claimer:
     async def _release(self) -> None:
         """Let parents go on whose children settled in a transaction before this one."""
         parents = set(self._parents)
-        op = release(parents)
-        rows: list[Row] | None = None
-        with suppress(StopIteration):
-            while True:
-                statement = next(op) if rows is None else op.send(rows)
-                [_, rows] = await self._session.exchange([PLAN, statement])
+        await self._session.drive(release(parents))
         self._parents -= parents
         self._bell = True
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Final
 from pgqueue import telemetry
 from pgqueue.db import pool
 from pgqueue.db.run import AsyncConnection, arun
+from pgqueue.errors import PgQueueError
 from pgqueue.ops import maintenance as ops
 from pgqueue.ops.flows import release_forgotten
+from pgqueue.ops.schedules import repair
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +66,8 @@ class Maintenance:
             telemetry.emit("job.stalled", queue=job.queue, job_id=job.job_id)
             self._emitter.emit("stalled", job.job_id)
         await arun(connection, release_forgotten(), schema)
+        for problem in await arun(connection, repair(self._queues.values()), schema):
+            self._emitter.error(PgQueueError(problem), "maintenance of schedules")
         now = asyncio.get_running_loop().time()
         if now - self._looked > FULL_LOOK:
             self._low.clear()

@@ -14,15 +14,18 @@ from pgqueue import sql, telemetry
 from pgqueue.db.pool import connect
 from pgqueue.db.translate import describe, is_connection_loss, translate
 from pgqueue.errors import SchemaError
+from pgqueue.ops.core import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pgqueue.config import Settings
     from pgqueue.db.run import AsyncConnection
-    from pgqueue.ops.core import Op, Row, Statement
+    from pgqueue.ops.core import Op, Row
 
 T = TypeVar("T")
+
+PLAN: Final = Statement("plan_by_index", {})
 
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 10.0
@@ -78,6 +81,21 @@ class Session:
                 value: T = stop.value
                 return value
             [rows] = await self._again([statement])
+
+    async def drive(self, op: Op[T]) -> T:
+        """Run an operation, a transaction a statement, each planned by index.
+
+        Raises:
+            SessionLost: the connection broke; whether a statement happened is not known.
+        """
+        rows: list[Row] | None = None
+        while True:
+            try:
+                statement = next(op) if rows is None else op.send(rows)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            [_, rows] = await self.exchange([PLAN, statement])
 
     async def _again(self, statements: Sequence[Statement]) -> list[list[Row]]:
         while True:

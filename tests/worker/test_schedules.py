@@ -1,0 +1,215 @@
+"""Schedules as workers run them: on time, once, whatever dies."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from pgqueue import Queue, Worker
+from processes import Process
+from waiting import until, until_async
+from working import KINDS, Heard, drain, handler_of
+
+if TYPE_CHECKING:
+    from conftest import PrivateServer, Sql
+
+MADE = """
+    SELECT options->>'schedule' AS key, (options->>'scheduled_at')::timestamptz AS at
+    FROM pgqueue.job WHERE options->>'schedule' IS NOT NULL ORDER BY 1, 2
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_schedule_fires_on_its_grid_until_its_limit(
+    queue: Queue, dsn: str, kind: str
+) -> None:
+    seen: list[Any] = []
+    handler = handler_of(kind, seen.append)
+    queue.upsert_schedule("tick", every=0.05, limit=5, data={"n": 1})
+    async with Worker("work", handler, dsn=dsn):
+        await until_async(lambda: queue.get_schedule("tick").ended)
+        await until_async(lambda: queue.counts().completed == 5)
+    instants = [job.scheduled_at for job in seen]
+    assert instants == sorted(set(instants))
+    assert {job.schedule for job in seen} == {"tick"}
+    assert all(job.claimed_at >= job.scheduled_at for job in seen)
+    steps = [b - a for a, b in itertools.pairwise(instants)]
+    assert all(step % timedelta(seconds=0.05) == timedelta(0) for step in steps)
+    assert queue.get_schedule("tick").iteration == 5
+
+
+async def test_a_sleeping_worker_starts_an_occurrence_on_time(
+    queue: Queue, dsn: str
+) -> None:
+    late: list[timedelta] = []
+
+    async def handler(job: Any) -> None:
+        late.append(job.claimed_at - job.scheduled_at)
+
+    queue.upsert_schedule("tick", every=0.3, limit=4)
+    async with Worker("work", handler, dsn=dsn):
+        await until_async(lambda: len(late) == 4)
+    assert sorted(late)[1] < timedelta(seconds=0.1)
+
+
+async def test_occurrences_may_overlap(queue: Queue, dsn: str) -> None:
+    gate = asyncio.Event()
+    running = 0
+
+    async def handler(job: Any) -> None:
+        nonlocal running
+        running += 1
+        await gate.wait()
+
+    queue.upsert_schedule("tick", every=0.05, limit=3)
+    async with Worker("work", handler, dsn=dsn):
+        await until_async(lambda: running == 3)
+        gate.set()
+
+
+async def test_a_full_worker_advances_what_it_has_begun(queue: Queue, dsn: str) -> None:
+    """With every slot taken and nothing to claim, the schedule still goes on."""
+    gate = asyncio.Event()
+
+    async def handler(job: Any) -> None:
+        await gate.wait()
+
+    queue.upsert_schedule("tick", every=3600, immediately=True)
+    async with Worker("work", handler, concurrency=1, dsn=dsn):
+        await until_async(lambda: queue.counts().active == 1)
+        await until_async(lambda: queue.counts().delayed == 1)
+        gate.set()
+
+
+async def test_a_failed_occurrence_does_not_stop_its_schedule(
+    queue: Queue, dsn: str
+) -> None:
+    async def handler(job: Any) -> None:
+        raise OSError(job.id)
+
+    queue.upsert_schedule("tick", every=0.05, limit=3, attempts=2)
+    worker = Worker("work", handler, dsn=dsn)
+    heard = Heard(worker, "failed")
+    async with worker:
+        await until_async(lambda: queue.counts().failed == 3)
+    assert len(heard.of("failed")) == 6
+
+
+async def test_jobs_removed_on_completion_advance_too(queue: Queue, dsn: str) -> None:
+    count = 0
+
+    async def handler(job: Any) -> None:
+        nonlocal count
+        count += 1
+
+    queue.upsert_schedule("tick", every=0.02, limit=10, remove_on_complete=True)
+    async with Worker("work", handler, dsn=dsn):
+        await until_async(lambda: count == 10)
+        await until_async(lambda: queue.counts().total == 0)
+
+
+async def test_a_schedule_that_a_transaction_holds_stops_no_worker(
+    queue: Queue, dsn: str
+) -> None:
+    done: list[str] = []
+
+    async def handler(job: Any) -> None:
+        done.append(job.name)
+
+    queue.upsert_schedule("held", every=3600, immediately=True)
+    with psycopg.connect(dsn) as connection:
+        connection.execute("SELECT FROM pgqueue.schedule FOR UPDATE")
+        async with Worker("work", handler, dsn=dsn):
+            await until_async(lambda: done == ["held"])
+            queue.add("other")
+            await until_async(lambda: queue.counts().completed == 2)
+            assert queue.counts().delayed == 0
+            connection.rollback()
+            await until_async(lambda: queue.counts().delayed == 1)
+    assert queue.get_schedule("held").iteration == 1
+
+
+async def test_maintenance_repairs_a_schedule_whose_job_was_removed(
+    queue: Queue, dsn: str
+) -> None:
+    made = queue.upsert_schedule("tick", every=3600)
+    assert made.job_id is not None
+    queue.remove(made.job_id)
+
+    async def handler(job: Any) -> None: ...
+
+    async with Worker("work", handler, lease=1, dsn=dsn):
+        await until_async(lambda: queue.counts().delayed == 1)
+    assert queue.get_schedule("tick").iteration == 0
+
+
+async def test_a_queue_without_schedules_sends_no_statement_for_them(
+    queue: Queue, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pgqueue.worker.session import Session  # noqa: PLC0415
+
+    sent: list[str] = []
+    exchange = Session.exchange
+
+    async def listening(self: Session, statements: Any) -> Any:
+        sent.extend(one.name for one in statements)
+        return await exchange(self, statements)
+
+    async def handler(job: Any) -> None: ...
+
+    monkeypatch.setattr(Session, "exchange", listening)
+    for _ in range(20):
+        queue.add("plain")
+    await drain(Worker("work", handler, dsn=dsn))
+    assert "claim_jobs" in sent
+    assert not [name for name in sent if "schedule" in name]
+
+
+def test_four_processes_and_kills_make_one_job_an_occurrence(
+    queue: Queue, dsn: str, sql: Sql
+) -> None:
+    """Fifty cadences two hundred times each, while workers are killed and replaced."""
+    for n in range(50):
+        queue.upsert_schedule(f"s{n}", every=0.01, limit=200, attempts=5)
+
+    def fired() -> int:
+        return int(
+            sql.value("SELECT coalesce(sum(iteration), 0) FROM pgqueue.schedule")
+        )
+
+    options: dict[str, Any] = {"lease": 1, "max_stalled": 100, "concurrency": 20}
+    workers = [Process(dsn, **options) for _ in range(4)]
+    try:
+        for kill in range(4):
+            until(lambda enough=2000 * (kill + 1): fired() >= enough, 60)
+            workers[kill].kill()
+            workers.append(Process(dsn, **options))
+        until(lambda: fired() == 10_000, 90)
+        until(lambda: queue.counts().completed == 10_000, 60)
+    finally:
+        for worker in workers:
+            worker.__exit__()
+    made = sql.all(MADE)
+    assert len(made) == len(set(made)) == 10_000
+    assert all(one.ended for one in queue.schedules())
+
+
+def test_schedules_survive_a_restart_of_the_server(
+    private_server: PrivateServer,
+) -> None:
+    with Queue("work", dsn=private_server.dsn) as queue:
+        queue.upsert_schedule("tick", every=0.1)
+        with Process(private_server.dsn, lease=5) as worker:
+            worker.until("completed", 3)
+            private_server.restart()
+            before = len(worker.said("completed"))
+            worker.until("completed", before + 5, timeout=40)
+        until(lambda: queue.get_schedule("tick").iteration >= 8)
+    with psycopg.connect(private_server.dsn) as connection:
+        made = connection.execute(MADE).fetchall()
+    assert len(made) == len(set(made))
