@@ -19,12 +19,14 @@ from pgqueue.errors import (
     Unrecoverable,
     UnsupportedConnection,
 )
+from pgqueue.events import AsyncQueueEvents, QueueEvents
 from pgqueue.queue import Queue
 from pgqueue.schedule import Schedule, SchedulePage
 from pgqueue.types import (
     Backoff,
     Counts,
     Dedup,
+    Event,
     Job,
     JobState,
     KeepJobs,
@@ -36,11 +38,13 @@ from pgqueue.worker import ActiveJob, Worker
 __all__ = [
     "ActiveJob",
     "AsyncQueue",
+    "AsyncQueueEvents",
     "Backoff",
     "ConfigError",
     "Counts",
     "DatabaseUnavailable",
     "Dedup",
+    "Event",
     "HandlerSignal",
     "Job",
     "JobError",
@@ -55,6 +59,7 @@ __all__ = [
     "PayloadError",
     "PgQueueError",
     "Queue",
+    "QueueEvents",
     "QueueNotEmpty",
     "RetryLater",
     "Schedule",

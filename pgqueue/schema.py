@@ -43,6 +43,15 @@ def metadata(schema: str = "pgqueue") -> MetaData:
         sa.Column("rate_window", sa.Double),
         sa.Column("limited_until", instant),
         sa.Column(
+            "event_age", sa.Double, nullable=False, server_default=sa.text("86400")
+        ),
+        sa.Column(
+            "event_count",
+            sa.BigInteger,
+            nullable=False,
+            server_default=sa.text("1000000"),
+        ),
+        sa.Column(
             "created_at",
             instant,
             nullable=False,
@@ -284,7 +293,7 @@ def add_job_model(tables: MetaData) -> None:
             sa.BigInteger,
             primary_key=True,
             autoincrement=False,
-            server_default=sa.text("pg_current_xact_id()::text::bigint"),
+            server_default=sa.text(f"{tables.schema}.horizon()"),
         ),
         sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
         sa.Column(

@@ -236,6 +236,32 @@ class Job:
         return plain
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to a job or a queue, as a follower reads it.
+
+    Attributes:
+        id: of the event; 0 for `lost`, which says that older events were removed
+            before this consumer had read them.
+        at: when, by the database's clock.
+        job_id: None if it is about the queue.
+        name: `added`, `waiting`, `completed` …
+        data: what belongs to it, as `{"result": …}`; None for most.
+    """
+
+    id: int
+    at: datetime
+    queue: str
+    job_id: int | None
+    name: str
+    data: JsonValue = None
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return the fields as plain values; the instant as ISO 8601 text."""
+        plain = {each.name: getattr(self, each.name) for each in fields(self)}
+        return plain | {"at": self.at.isoformat()}
+
+
 @dataclass(frozen=True, slots=True)
 class FlowJob:
     """A job of a flow with its children, as snapshots."""

@@ -48,3 +48,13 @@ def atomic(make: Callable[P, Op[T]]) -> Callable[P, Atomic[T]]:
         return Atomic(make(*args, **kwargs))
 
     return marked
+
+
+class Pause(NamedTuple):
+    """A wait between two operations, during which no connection is held."""
+
+    seconds: float
+
+
+Course: TypeAlias = Generator[Op[Any] | Atomic[Any] | Pause, Any, T]
+"""Operations and pauses, one after the other; `value = yield op` runs one of them."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pgqueue import payload
 from pgqueue.errors import QueueNotEmpty
 from pgqueue.ops.core import Op, Statement
 from pgqueue.ops.jobs import FOREVER, removal
@@ -15,6 +16,8 @@ from pgqueue.types import Counts, QueueInfo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from pgqueue.types import JsonValue
 
 BATCH: Final = 1000
 CLAIM_PAUSE: Final = 0.01
@@ -161,7 +164,16 @@ def clean(queue: str, grace: float, limit: int, state: str) -> Op[list[int]]:
         batch = found[begin : begin + BATCH]
         gone = yield from remove_batch(queue, batch, standing)
         removed += [job_id for job_id in batch if job_id in gone]
+    if removed:
+        told = {"state": state, "count": len(removed)}
+        yield from note(queue, "cleaned", told)
     return removed
+
+
+def note(queue: str, name: str, data: JsonValue = None) -> Op[None]:
+    """Tell followers what happened to a queue as a whole."""
+    params = {"queue": queue, "name": name, "data": payload.encode(data, "event")}
+    yield Statement("note_event", params)
 
 
 def remove_batch(queue: str, job_ids: Sequence[int], state: str) -> Op[set[int]]:
@@ -194,6 +206,7 @@ def obliterate(queue: str, *, force: bool) -> Op[None]:
         if not (yield from count_active(found)):
             break
     yield Statement("reset_queue", {"queue_id": found})
+    yield from note(queue, "obliterated")
 
 
 def await_claims() -> Op[None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgqueue import options, payload
@@ -9,9 +11,10 @@ from pgqueue.config import Settings
 from pgqueue.db import pool
 from pgqueue.db.borrow import aborrow, borrow
 from pgqueue.db.run import arun, run
+from pgqueue.ops.core import Pause
 
 if TYPE_CHECKING:
-    from pgqueue.ops.core import Atomic, Op
+    from pgqueue.ops.core import Atomic, Course, Op
 
 T = TypeVar("T")
 
@@ -50,6 +53,24 @@ class Shell:
         with pool.connection(self._settings, self) as own:
             return run(own, op, schema)
 
+    def _walk(self, course: Course[T], connection: Any) -> T:
+        """Run operations one after the other; what one raises is raised in the course."""
+        answer, error = None, None
+        while True:
+            try:
+                step = course.throw(error) if error else course.send(answer)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            answer, error = None, None
+            try:
+                if isinstance(step, Pause):
+                    threading.Event().wait(step.seconds)
+                else:
+                    answer = self._run(step, connection)
+            except BaseException as raised:  # noqa: BLE001  it is for the course
+                error = raised
+
 
 class AsyncShell:
     """The same, awaited."""
@@ -81,3 +102,21 @@ class AsyncShell:
             return await arun(aborrow(connection), op, schema)
         async with pool.aconnection(self._settings, self) as own:
             return await arun(own, op, schema)
+
+    async def _walk(self, course: Course[T], connection: Any) -> T:
+        """Run operations one after the other; what one raises is raised in the course."""
+        answer, error = None, None
+        while True:
+            try:
+                step = course.throw(error) if error else course.send(answer)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            answer, error = None, None
+            try:
+                if isinstance(step, Pause):
+                    await asyncio.sleep(step.seconds)
+                else:
+                    answer = await self._run(step, connection)
+            except BaseException as raised:  # noqa: BLE001  it is for the course
+                error = raised

@@ -7,7 +7,7 @@ WITH outcome AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(outcomes)s::json) AS o(
         lease bigint, job bigint, state text, attempt integer, stalled integer,
         priority integer, seq bigint, delay double precision, result json, error text,
-        stack text, failure boolean, ran double precision, keep boolean,
+        stack text, failure boolean, exhausted boolean, ran double precision, keep boolean,
         age double precision, count bigint, traces boolean, ended text, child boolean)
 ), moment AS MATERIALIZED (
     SELECT clock_timestamp() AS instant
@@ -102,12 +102,16 @@ WITH outcome AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 ), noted AS (
     INSERT INTO pgqueue.event (queue_id, job_id, name, data)
-    SELECT l.queue_id, l.job_id, coalesce(l.ended, l.state), CASE coalesce(l.ended, l.state)
+    SELECT l.queue_id, l.job_id, e.name, CASE e.name
         WHEN 'completed' THEN json_build_object('result', l.result)
-        WHEN 'failed' THEN json_build_object('reason', l.error, 'attempt', l.attempt)
+        WHEN 'failed' THEN json_build_object('reason', l.error, 'attempt', l.run)
+        WHEN 'retries_exhausted' THEN json_build_object('attempt', l.run)
         WHEN 'delayed' THEN json_build_object('delay', l.delay, 'reason', l.error)
         WHEN 'waiting' THEN json_build_object('reason', l.error) END
-    FROM listed l WHERE l.job IS NOT NULL AND l.queue_id IN (
+    FROM listed l CROSS JOIN LATERAL (
+        SELECT 'retries_exhausted' AS name WHERE l.exhausted
+        UNION ALL SELECT coalesce(l.ended, l.state)) AS e
+    WHERE l.job IS NOT NULL AND l.queue_id IN (
         SELECT q.id FROM pgqueue.queue q WHERE q.id = ANY(%(queue_ids)s) AND q.events)
 )
 SELECT l.job, f.parent_queue_id, f.parent_id

@@ -1,3 +1,8 @@
 -- pause_queue: settings
 -- From the commit on no claim of the queue takes a job; what is active goes on.
-UPDATE pgqueue.queue SET paused = true WHERE id = %(queue_id)s
+WITH paused AS (
+    UPDATE pgqueue.queue SET paused = true WHERE id = %(queue_id)s AND NOT paused
+    RETURNING id, events
+)
+INSERT INTO pgqueue.event (queue_id, name)
+SELECT p.id, 'paused' FROM paused p WHERE p.events

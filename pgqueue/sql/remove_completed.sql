@@ -35,8 +35,8 @@ WITH held AS MATERIALIZED (
     WHERE j.queue_id = ANY(%(queue_ids)s) AND j.id = ANY(ARRAY(
         SELECT l.ended FROM listed l WHERE l.ended IS NOT NULL))
 ), noted AS (
-    INSERT INTO pgqueue.event (queue_id, job_id, name)
-    SELECT l.queue_id, l.ended, 'completed' FROM listed l
+    INSERT INTO pgqueue.event (queue_id, job_id, name, data)
+    SELECT l.queue_id, l.ended, 'completed', '{"result": null}' FROM listed l
     WHERE l.ended IS NOT NULL AND l.queue_id IN (
         SELECT q.id FROM pgqueue.queue q WHERE q.id = ANY(%(queue_ids)s) AND q.events)
 )

@@ -20,6 +20,7 @@ from pgqueue.ops.core import Row, Statement
 from pgqueue.ops.flows import Parent, release
 from pgqueue.worker.active_job import ActiveJob
 from pgqueue.worker.doze import Doze
+from pgqueue.worker.emptied import Emptied
 from pgqueue.worker.occurrences import Occurrences
 from pgqueue.worker.outcome import unwritable
 from pgqueue.worker.session import PLAN, Session, SessionLost
@@ -87,6 +88,7 @@ class Claimer:
         self._parents: set[Parent] = set()
         self._occurrences = Occurrences(session, emitter, self._wake.set)
         self._drained = False
+        self.emptied = Emptied()
 
     # From outside: things that happen.
 
@@ -125,7 +127,7 @@ class Claimer:
     @property
     def drained(self) -> bool:
         """Whether the queues were empty at the last look, and nothing is under way."""
-        owed = len(self._finisher) or self._finisher.expecting
+        owed = len(self._finisher) or self._finisher.expecting or self.emptied.owed
         return self._drained and self._dispatch.idle and not owed
 
     # The loop.
@@ -146,7 +148,7 @@ class Claimer:
 
     def _owed(self) -> bool:
         owed = len(self._finisher) or self._adopting or self._parents
-        return bool(owed) or self._occurrences.pressing
+        return bool(owed or self.emptied.owed) or self._occurrences.pressing
 
     def _nothing_left(self) -> bool:
         owed = self._owed() or self._finisher.expecting
@@ -202,6 +204,8 @@ class Claimer:
                 for queue_id in await self._occurrences.advance():
                     self._intakes[queue_id].due_at = 0.0
                     self._bell = True
+            while self.emptied.owed:
+                await self._session.exchange(self.emptied.statements())
             taken = self._finisher.take()
             await self._exchange(taken)
             self._pause = FIRST_PAUSE
@@ -297,6 +301,7 @@ class Claimer:
                 self._dispatch.start()
         elif not self._drained and all(one.certain() for one in self._intakes.values()):
             self._drained = True
+            self.emptied.drained()
             telemetry.emit("worker.drained")
             self._emitter.emit("drained")
 

@@ -187,7 +187,7 @@ class Finisher:
             )
             if keep is not None and keep.remove:
                 left = ',"traces":true' if job.traces else ""
-                left += child_fields(job, outcome)
+                left += ended_fields(job, outcome)
                 return (
                     f'{{"lease":{job.lease_id},"job":{job.id},"state":"removed"{left}}}'
                 )
@@ -208,6 +208,7 @@ class Finisher:
                     "error": outcome.reason,
                     "stack": outcome.stack,
                     "failure": True,
+                    "exhausted": job.attempt >= job.attempts,
                     "stalled": job.stalled + outcome.interrupted,
                 }
             )
@@ -252,14 +253,14 @@ class Finisher:
             self._emitter.emit("retrying", snapshot, error)
 
 
-def child_fields(job: ActiveJob, outcome: Outcome) -> str:
-    """Return what a job that is not kept leaves for its parent."""
-    if not job.child:
-        return ""
+def ended_fields(job: ActiveJob, outcome: Outcome) -> str:
+    """Return what a job that is not kept leaves to its parent, and to followers."""
+    child = ',"child":true' if job.child else ""
     if outcome.ending == "completed":
-        return f',"child":true,"ended":"completed","result":{outcome.encoded}'
+        return f'{child},"ended":"completed","result":{outcome.encoded}'
+    exhausted = ',"exhausted":true' if job.attempt >= job.attempts else ""
     reason = json.dumps(outcome.reason)
-    return f',"child":true,"ended":"failed","error":{reason}'
+    return f'{child},"ended":"failed","error":{reason}{exhausted}'
 
 
 def settle_dedup(taken: list[Ended]) -> list[Statement]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from pgqueue import telemetry
 from pgqueue.db.listener import Listener
 from pgqueue.ops import leases
+from pgqueue.ops.events import list_followed
 from pgqueue.worker.claimer import Claimer
 from pgqueue.worker.dispatch import Dispatch
 from pgqueue.worker.executor import AsyncExecutor, ThreadExecutor
@@ -77,12 +78,14 @@ class Incarnation:
             listener if self._worker.settings.listen else None
         )
         self._claimer = self._make_claimer(queues)
+        self._claimer.emptied.follow(await self._find_followed(queues))
         maintenance = Maintenance(
             self._worker.settings,
             self._emitter,
             queues,
             self._worker.max_stalled,
             interval=min(INTERVAL, self._worker.lease / 3),
+            followed=self._claimer.emptied.follow,
         )
         self._heartbeat.start()
         claiming = self._loop.create_task(self._claimer.run(), name="claimer")
@@ -153,6 +156,10 @@ class Incarnation:
             await asyncio.gather(registered, return_exceptions=True)
             return None
         return registered.result()
+
+    async def _find_followed(self, queues: dict[str, int]) -> set[int]:
+        found = await self._session.run(list_followed(list(queues.values())))
+        return {queue_id for queue_id, now in found.items() if now}
 
     # Working.
 

@@ -14,12 +14,13 @@ from pgqueue import telemetry
 from pgqueue.db import pool
 from pgqueue.db.run import AsyncConnection, arun
 from pgqueue.errors import PgQueueError
+from pgqueue.ops import events
 from pgqueue.ops import maintenance as ops
 from pgqueue.ops.flows import release_forgotten
 from pgqueue.ops.schedules import repair
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pgqueue.config import Settings
     from pgqueue.worker.emitter import Emitter
@@ -38,13 +39,16 @@ class Maintenance:
         emitter: Emitter,
         queues: Mapping[str, int],
         max_stalled: int,
+        *,
         interval: float = INTERVAL,
+        followed: Callable[[set[int]], None] | None = None,
     ) -> None:
         self._settings = settings
         self._emitter = emitter
         self._queues = queues
         self._max_stalled = max_stalled
         self._interval = interval
+        self._followed = followed
         self._low: dict[int, float] = {}
         self._looked = 0.0
 
@@ -69,7 +73,9 @@ class Maintenance:
         for problem in await arun(connection, repair(self._queues.values()), schema):
             self._emitter.error(PgQueueError(problem), "maintenance of schedules")
         now = asyncio.get_running_loop().time()
-        if now - self._looked > FULL_LOOK:
+        full = now - self._looked > FULL_LOOK
+        await self._trim_events(connection, full=full)
+        if full:
             self._low.clear()
             self._looked = now
         for name, queue_id in self._queues.items():
@@ -79,6 +85,23 @@ class Maintenance:
             pruned += await arun(connection, ops.trim(queue_id), schema)
             if pruned:
                 telemetry.emit("jobs.pruned", queue=name, count=pruned)
+
+    async def _trim_events(self, connection: AsyncConnection, *, full: bool) -> None:
+        """Bound what followers have not read; counting is dear, so it is rarely done."""
+        schema = self._settings.schema
+        op = events.list_followed(list(self._queues.values()))
+        found = await arun(connection, op, schema)
+        for queue_id, now in found.items():
+            if now:
+                gone = events.list_gone_waiters(queue_id)
+                for _, consumer in await arun(connection, gone, schema):
+                    drop = events.drop_atomic(queue_id, consumer)
+                    await arun(connection, drop, schema)
+                # If a worker died between the last job's end and saying so.
+                await arun(connection, events.note_drained(queue_id), schema)
+            await arun(connection, events.trim_events(queue_id, by_count=full), schema)
+        if self._followed is not None:
+            self._followed({queue_id for queue_id, now in found.items() if now})
 
     async def close(self) -> None:
         """Give the pool up."""

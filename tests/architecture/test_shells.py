@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from pgqueue import AsyncQueue, Queue
+from pgqueue import AsyncQueue, AsyncQueueEvents, Queue, QueueEvents
 
-PAIRS = [pytest.param(Queue, AsyncQueue, id="Queue")]
+PAIRS = [
+    pytest.param(Queue, AsyncQueue, id="Queue"),
+    pytest.param(QueueEvents, AsyncQueueEvents, id="QueueEvents"),
+]
 
 # The async twin's annotations, where they cannot be the same words.
 SAME_WORDS = (
