@@ -27,6 +27,7 @@ LEVELS: Final = {
     "worker.stopped": logging.INFO,
     "worker.fenced": logging.ERROR,
     "worker.error": logging.ERROR,
+    "worker.died": logging.WARNING,
     "worker.drained": logging.DEBUG,
     "worker.sleeping": logging.DEBUG,
     "worker.woken": logging.DEBUG,

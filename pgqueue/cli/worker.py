@@ -46,6 +46,17 @@ class QueueName(AnyParam):
     help="How many jobs run at once.",
 )
 @click.option(
+    "--processes",
+    type=int,
+    envvar="PGQUEUE_PROCESSES",
+    help="How many processes, each with that concurrency.",
+)
+@click.option(
+    "--isolation",
+    type=click.Choice(("thread", "process")),
+    help="process: run each job in a child process.",
+)
+@click.option(
     "--shutdown-timeout",
     type=DURATION,
     envvar="PGQUEUE_SHUTDOWN_TIMEOUT",
@@ -67,7 +78,7 @@ def command(
 
     OBJECT is a Worker, or a function of one argument, the job; a function needs -q.
     Options override what a Worker says. They can come from PGQUEUE_QUEUES,
-    PGQUEUE_CONCURRENCY, PGQUEUE_SHUTDOWN_TIMEOUT and PGQUEUE_LOG.
+    PGQUEUE_CONCURRENCY, PGQUEUE_PROCESSES, PGQUEUE_SHUTDOWN_TIMEOUT and PGQUEUE_LOG.
     """
     dsn = given_dsn()
     if dsn:

@@ -177,6 +177,24 @@ class ActiveJob:
         until = options.expiry(self.options, self.created_at)
         return until is not None and self.claimed_at > until
 
+    def row(self) -> list[JsonValue]:
+        """Return the claim's row without data and options, for a child process."""
+        return [
+            self.lease_id,
+            self.id,
+            self.priority,
+            self.seq,
+            self.attempt,
+            self.stalled,
+            self.attempts,
+            self.name,
+            "null",
+            None,
+            self.created_epoch,
+            self.claimed_epoch,
+            self.child,
+        ]
+
     def loaded(self) -> ActiveJob:
         """Return the job with its data; what cannot be read fails the run later."""
         with suppress(PayloadError):

@@ -22,8 +22,10 @@ from pgqueue.worker.executor import AsyncExecutor, ThreadExecutor
 from pgqueue.worker.finisher import Finisher
 from pgqueue.worker.heartbeat import Heartbeat
 from pgqueue.worker.intake import Intake
+from pgqueue.worker.isolating import IsolatingExecutor
 from pgqueue.worker.maintenance import INTERVAL, Maintenance
 from pgqueue.worker.outcome import Outcome, interrupted
+from pgqueue.worker.processes import ProcessExecutor, can_be_sent
 from pgqueue.worker.reporter import AsyncReporter, ThreadReporter
 from pgqueue.worker.session import Session
 from pgqueue.worker.strategies import Strategies
@@ -107,15 +109,33 @@ class Incarnation:
 
     # Beginning.
 
-    def _make_executor(self) -> AsyncExecutor | ThreadExecutor:
+    def _make_executor(
+        self,
+    ) -> AsyncExecutor | ThreadExecutor | ProcessExecutor | IsolatingExecutor:
         worker = self._worker
+        if worker.isolation == "process":
+            return self._make_processes()
+        usual: AsyncExecutor | ThreadExecutor
         if worker.is_async:
-            return AsyncExecutor(worker.handler, self._settle, self._reporter)
-        return ThreadExecutor(
-            worker.handler,
+            usual = AsyncExecutor(worker.handler, self._settle, self._reporter)
+        else:
+            usual = ThreadExecutor(
+                worker.handler,
+                self._settle,
+                ThreadReporter(self._reporter, self._loop),
+                worker.concurrency,
+            )
+        if not can_be_sent(worker.handler):
+            return usual
+        return IsolatingExecutor(usual, self._make_processes)
+
+    def _make_processes(self) -> ProcessExecutor:
+        return ProcessExecutor(
+            self._worker.handler,
             self._settle,
-            ThreadReporter(self._reporter, self._loop),
-            worker.concurrency,
+            settings=self._worker.settings,
+            worker_id=self._id,
+            emitter=self._emitter,
         )
 
     def _make_claimer(self, queues: dict[str, int]) -> Claimer:

@@ -57,6 +57,14 @@ class TimedOut(Exception):
     """A run took longer than the job's timeout."""
 
 
+class RemoteError(Exception):
+    """What a handler raised in a child process, with the traceback from there."""
+
+    def __init__(self, reason: str, stack: str | None) -> None:
+        super().__init__(reason)
+        self.stack = stack or ""
+
+
 class Expired(Unrecoverable):
     """A job was claimed after the instant until which it may start."""
 
@@ -136,6 +144,9 @@ def describe(error: BaseException) -> str:
 
 def format_stack(error: BaseException) -> str:
     """Return the traceback, bounded; without locals, so without secrets in them."""
+    remote = error if isinstance(error, RemoteError) else error.__cause__
+    if isinstance(remote, RemoteError):
+        return remote.stack
     try:
         lines = traceback.format_exception(error, limit=-50)
     except BaseException:  # noqa: BLE001  formatting calls the exception's own code

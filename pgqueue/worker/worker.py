@@ -9,7 +9,8 @@ import secrets
 import signal
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 from pgqueue import options, telemetry
 from pgqueue.config import Settings
@@ -18,6 +19,8 @@ from pgqueue.errors import ConfigError
 from pgqueue.worker.emitter import Emitter, Listener
 from pgqueue.worker.incarnation import Incarnation
 from pgqueue.worker.strategies import Strategy, check_strategies
+from pgqueue.worker.processes import can_be_sent
+from pgqueue.worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,6 +56,13 @@ class Worker:
         backoffs: strategies that jobs name in `backoff=`: functions, sync or async,
             `fn(attempt, error, job) -> seconds`; 0 runs the job again at once, a
             negative number fails it now.
+        isolation: `thread` runs handlers in this process; `process` runs each job in a
+            child process, which costs a process for each job that runs at once, and
+            limits what a crash, `os._exit` or a handler that never returns can cost
+            to one job. The handler must then be a function of a module; a script
+            needs `if __name__ == "__main__":`.
+        processes: how many processes `run` starts, to use as many cores; each of them
+            runs `concurrency` jobs, and one that dies is replaced.
         name: shown with its jobs; host and pid by default.
         dsn: as for `Queue`.
 
@@ -72,6 +82,8 @@ class Worker:
         remove_on_complete: Keep | None = None,
         remove_on_fail: Keep | None = None,
         backoffs: Mapping[str, Strategy] | None = None,
+        isolation: Literal["thread", "process"] = "thread",
+        processes: int = 1,
         name: str | None = None,
         dsn: str | None = None,
     ) -> None:
@@ -83,6 +95,16 @@ class Worker:
         )
         if not callable(handler):
             raise ConfigError.bad("handler", handler, "a function of one argument")
+        if isolation not in ("thread", "process"):
+            raise ConfigError.bad("isolation", isolation, "thread or process")
+        if isolation == "process" and not can_be_sent(handler):
+            raise ConfigError.bad(
+                "handler",
+                handler,
+                "with isolation='process' a function that a child process can import",
+            )
+        self.isolation = isolation
+        self.processes = options.check_int("processes", processes, 1, 1024)
         self.handler = handler
         self.concurrency = options.check_int("concurrency", concurrency, 1, 10_000)
         self.lease = options.check_duration("lease", lease, positive=True)
@@ -155,6 +177,16 @@ class Worker:
                 "run() blocks, and a loop runs here already; use `async with worker:` "
                 "or `await worker.serve()`"
             )
+        if self.processes > 1:
+            Supervisor(partial(self._run_alone, drain=drain), self.processes).run()
+        else:
+            self._run_alone(drain=drain)
+
+    def _run_alone(self, *, drain: bool) -> None:
+        """Be one worker process; under a supervisor it was forked just now."""
+        if self.processes > 1:
+            self._pid = os.getpid()
+            self.name = f"{self.name}/{self._pid}"
         loop = asyncio.new_event_loop()
         try:
             loop.run_until_complete(self._run_with_signals(drain=drain))

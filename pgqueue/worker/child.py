@@ -1,0 +1,107 @@
+"""The other side of `isolation="process"`: one process that runs one job at a time.
+
+It is told what to run through a pipe, in JSON, and answers with how the run ended. What
+a job does to itself (progress, children) goes through a connection of its own. It ends
+when the pipe does, also in the middle of a job: nobody would hear the outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import os
+import signal
+import threading
+from multiprocessing import connection, parent_process
+from typing import TYPE_CHECKING, Any
+
+from pgqueue.errors import RetryLater, Unrecoverable, WaitForChildren
+from pgqueue.worker.active_job import ActiveJob
+from pgqueue.worker.emitter import Emitter
+from pgqueue.worker.outcome import BadResult, completed, describe, format_stack
+from pgqueue.worker.reporter import AsyncReporter, ThreadReporter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+
+    from pgqueue.config import Settings
+
+
+def serve(
+    pipe: Connection,
+    handler: Callable[[ActiveJob], Any],
+    settings: Settings,
+    worker_id: int,
+) -> None:
+    """Run jobs until the pipe ends."""
+    # Ctrl-C reaches the whole group; the worker decides when its children end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    emitter = Emitter()
+    emitter.on("progress", lambda _job, value: tell(pipe, progress=value))
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        reporter = AsyncReporter(settings, worker_id, emitter)
+        is_async = inspect.iscoroutinefunction(handler)
+        while (order := receive(pipe)) is not None:
+            job = ActiveJob(order["queue"], order["queue_id"], tuple(order["row"]))
+            job.data = order["data"]
+            job.reporter = reporter if is_async else ThreadReporter(reporter, loop)
+            tell(pipe, **runner.run(run(handler, job, is_async=is_async)))
+
+
+async def run(
+    handler: Callable[[ActiveJob], Any], job: ActiveJob, *, is_async: bool
+) -> dict[str, Any]:
+    """Run one job and return how it ended."""
+    try:
+        if is_async:
+            result = await handler(job)
+        else:
+            # In a thread, so that the loop can carry what the job reports.
+            result = await asyncio.to_thread(handler, job)
+    except BaseException as error:  # noqa: BLE001  whatever a handler raises
+        told: dict[str, Any] = {
+            "ended": "raised",
+            "reason": describe(error),
+            "stack": format_stack(error),
+        }
+        if isinstance(error, RetryLater):
+            return told | {"ended": "later", "delay": error.delay}
+        if isinstance(error, WaitForChildren):
+            return told | {"ended": "children"}
+        if isinstance(error, (Unrecoverable, BadResult)):
+            return told | {"ended": "final"}
+        return told
+    outcome = completed(job, result)
+    if outcome.ending == "completed":
+        return {"ended": "completed", "result": outcome.encoded}
+    return {"ended": "final", "reason": outcome.reason, "stack": outcome.stack}
+
+
+def receive(pipe: Connection) -> dict[str, Any] | None:
+    """Return the next job to run; None when there will be none."""
+    try:
+        order: dict[str, Any] = json.loads(pipe.recv_bytes())
+    except (EOFError, OSError):
+        return None
+    return order
+
+
+def tell(pipe: Connection, **message: Any) -> None:
+    """Send one message; a parent that is gone hears nothing."""
+    try:
+        pipe.send_bytes(json.dumps(message).encode())
+    except OSError:
+        os._exit(1)
+
+
+def end_with_parent() -> None:
+    """Do not outlive the worker, whatever a handler is doing."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,230 @@
+"""Runs each job in a child process: what kills the process costs one job.
+
+Children are started when they are first needed, and used again. A run that exceeds its
+timeout, or whose lease is lost, is ended by killing its process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import pickle
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from pgqueue import payload
+from pgqueue.errors import RetryLater, Unrecoverable, WaitForChildren
+from pgqueue.worker.child import serve
+from pgqueue.worker.executor import prepare, timed_out
+from pgqueue.worker.outcome import RemoteError, completed, failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import SpawnProcess
+
+    from pgqueue.config import Settings
+    from pgqueue.worker.active_job import ActiveJob
+    from pgqueue.worker.emitter import Emitter
+    from pgqueue.worker.executor import Handler, Settle
+
+SPAWN: Final = multiprocessing.get_context("spawn")
+
+
+class ProcessDied(Exception):
+    """The process that ran a job ended before the job did."""
+
+
+def can_be_sent(handler: Callable[..., Any]) -> bool:
+    """Whether a child process can import the handler: no lambda, nothing local."""
+    try:
+        pickle.dumps(handler)
+    except Exception:  # noqa: BLE001  pickling calls the object's own code
+        return False
+    return True
+
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """One child process, and what it runs."""
+
+    process: SpawnProcess
+    pipe: Connection
+    job: ActiveJob | None = None
+    began: float = 0.0
+    timer: asyncio.TimerHandle | None = None
+
+
+class ProcessExecutor:
+    """Runs handlers, `async def` or `def`, in child processes.
+
+    Args:
+        handler: a function that a child process can import.
+        settle: called with the outcome of each run, on the loop.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        settle: Settle,
+        *,
+        settings: Settings,
+        worker_id: int,
+        emitter: Emitter,
+    ) -> None:
+        self._handler = handler
+        self._settle = settle
+        self._settings = settings
+        self._worker_id = worker_id
+        self._emitter = emitter
+        self._loop = asyncio.get_running_loop()
+        self._idle: list[Child] = []
+        self._running: dict[ActiveJob, Child] = {}
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def running(self) -> Iterable[ActiveJob]:
+        """Return the jobs that run now."""
+        return list(self._running)
+
+    def start(self, job: ActiveJob) -> None:
+        """Hand a job to a child that is free, or to a new one."""
+        try:
+            prepare(job)
+        except Exception as error:  # noqa: BLE001  data or expiry of this job
+            self._loop.call_soon(self._settle, job, failed(job, error), 0.0)
+            return
+        child = self._idle.pop() if self._idle else self._spawn()
+        child.job, child.began = job, time.perf_counter()
+        self._running[job] = child
+        timeout = job.options.timeout
+        if timeout is not None:
+            child.timer = self._loop.call_later(timeout, self._expire, job)
+        order = {
+            "queue": job.queue,
+            "queue_id": job.queue_id,
+            "row": job.row(),
+            "data": job.data,
+        }
+        try:
+            child.pipe.send_bytes(json.dumps(order).encode())
+        except OSError:
+            # It died while it was idle; its end is noticed, and told, on the loop.
+            self._loop.call_soon(self._ended, child)
+
+    def abandon(self, job: ActiveJob) -> None:
+        """End a running job with its process; nobody will hear its outcome."""
+        child = self._running.pop(job, None)
+        if child is not None:
+            job.cancelled = True
+            self._kill(child)
+
+    def close(self) -> None:
+        """End all children."""
+        for job in self.running():
+            self.abandon(job)
+        for child in self._idle:
+            self._kill(child)
+        self._idle.clear()
+
+    def _spawn(self) -> Child:
+        ours, theirs = SPAWN.Pipe()
+        process = SPAWN.Process(
+            target=serve,
+            args=(theirs, self._handler, self._settings, self._worker_id),
+            name="pgqueue-job",
+            daemon=True,
+        )
+        process.start()
+        theirs.close()
+        child = Child(process, ours)
+        self._loop.add_reader(ours.fileno(), self._readable, child)
+        return child
+
+    def _kill(self, child: Child) -> None:
+        if child.timer is not None:
+            child.timer.cancel()
+        self._loop.remove_reader(child.pipe.fileno())
+        child.pipe.close()
+        if child.process.exitcode is None:
+            child.process.kill()
+            self._loop.run_in_executor(None, child.process.join)
+
+    def _readable(self, child: Child) -> None:
+        try:
+            while child.pipe.poll():
+                self._hear(child, json.loads(child.pipe.recv_bytes()))
+        except (EOFError, OSError):
+            self._ended(child)
+
+    def _hear(self, child: Child, message: dict[str, Any]) -> None:
+        job = child.job
+        if job is None:
+            return
+        if "progress" in message:
+            job.traces = True
+            job.progress = message["progress"]
+            if self._emitter.heard("progress"):
+                self._emitter.emit("progress", job.snapshot(), job.progress)
+            return
+        ran = time.perf_counter() - child.began
+        if child.timer is not None:
+            child.timer.cancel()
+        child.job = child.timer = None
+        del self._running[job]
+        self._idle.append(child)
+        if message["ended"] == "completed":
+            outcome = completed(job, payload.decode(message["result"]))
+        else:
+            outcome = failed(job, remote_error(message))
+        self._settle(job, outcome, ran)
+
+    def _ended(self, child: Child) -> None:
+        """A process is gone: fail what it ran, if anything, and forget it."""
+        job = child.job
+        # Its end of the pipe closed, so it is gone or about to be: reap it here, once.
+        child.process.join(1.0)
+        code = child.process.exitcode
+        self._kill(child)
+        if child in self._idle:
+            self._idle.remove(child)
+        if job is None or self._running.pop(job, None) is None:
+            return
+        error = ProcessDied(f"its process died: {how(code)}")
+        self._settle(job, failed(job, error), time.perf_counter() - child.began)
+
+    def _expire(self, job: ActiveJob) -> None:
+        if job in self._running:
+            timeout = job.options.timeout or 0.0
+            self.abandon(job)
+            self._settle(job, failed(job, timed_out(timeout)), timeout)
+
+
+def remote_error(message: dict[str, Any]) -> Exception:
+    """Return the exception that says what was raised in a child."""
+    match message["ended"]:
+        case "later":
+            return RetryLater(message["delay"], message["reason"])
+        case "children":
+            return WaitForChildren(message["reason"])
+        case "final":
+            final = Unrecoverable(message["reason"])
+            final.__cause__ = RemoteError(message["reason"], message["stack"])
+            return final
+        case _:
+            return RemoteError(message["reason"], message["stack"])
+
+
+def how(exitcode: int | None) -> str:
+    """Say how a process ended."""
+    if exitcode is not None and exitcode < 0:
+        try:
+            name = signal.Signals(-exitcode).name
+        except ValueError:
+            name = "unknown"
+        return f"signal {-exitcode} ({name})"
+    return f"exit code {exitcode}"

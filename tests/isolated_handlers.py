@@ -1,0 +1,58 @@
+"""Handlers that a child process can import."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from pgqueue import RetryLater, Unrecoverable
+
+
+def by_kind(job: Any) -> Any:
+    """Do what the data says."""
+    match job.data:
+        case "segfault":
+            ctypes.string_at(0)
+        case "exit":
+            os._exit(3)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "sys.exit":
+            sys.exit(1)
+        case "hang":
+            threading.Event().wait()
+        case "raise":
+            raise ValueError("on purpose")
+        case "final":
+            raise Unrecoverable("not again")
+        case "later":
+            if job.attempt == 1 and not os.environ.get("PGQUEUE_TEST_LATER"):
+                os.environ["PGQUEUE_TEST_LATER"] = "1"
+                raise RetryLater(0.01, "not yet")
+        case "set":
+            return {1, 2}
+        case "progress":
+            job.update_progress({"half": True})
+    return {"pid": os.getpid(), "data": job.data}
+
+
+async def by_kind_async(job: Any) -> Any:
+    """Do the same on the child's loop."""
+    if job.data == "hang":
+        await asyncio.Event().wait()
+    if job.data == "progress":
+        await job.update_progress({"half": True})
+        return {"pid": os.getpid(), "data": job.data}
+    return by_kind(job)
+
+
+def kills_its_process_unless_alone(job: Any) -> Any:
+    """Kill the worker's process, and say that it was a child if it was one."""
+    if job.data == "poison":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()

@@ -1,0 +1,144 @@
+"""`isolation="process"`: whatever a handler does to its process costs one job."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from isolated_handlers import by_kind, by_kind_async
+from pgqueue import ConfigError, Queue, Worker
+from waiting import until_async
+
+if TYPE_CHECKING:
+    from conftest import Sql
+
+HANDLERS = [
+    pytest.param(by_kind, id="def"),
+    pytest.param(by_kind_async, id="async def"),
+]
+handlers = pytest.mark.parametrize("handler", HANDLERS)
+
+
+async def drain(worker: Worker) -> None:
+    await worker.serve(drain=True)
+
+
+@handlers
+async def test_jobs_run_in_another_process_and_their_results_come_back(
+    dsn: str, queue: Queue, handler: Any
+) -> None:
+    job = queue.add("x", "hello")
+    worker = Worker("work", handler, isolation="process", concurrency=1, dsn=dsn)
+    await drain(worker)
+    result = queue.get(job.id).result
+    assert result["data"] == "hello"
+    assert result["pid"] != os.getpid()
+
+
+@handlers
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("segfault", "signal 11 (SIGSEGV)"),
+        ("exit", "exit code 3"),
+        ("kill", "signal 9 (SIGKILL)"),
+        ("sys.exit", "1"),
+        ("raise", "on purpose"),
+        ("final", "not again"),
+        ("set", "not JSON"),
+    ],
+)
+async def test_what_ends_the_process_costs_one_job_and_no_other(
+    dsn: str, queue: Queue, handler: Any, data: str, reason: str
+) -> None:
+    others = [queue.add("x", n) for n in range(3)]
+    bad = queue.add("x", data)
+    others += [queue.add("x", n) for n in range(3)]
+    worker = Worker("work", handler, isolation="process", concurrency=2, dsn=dsn)
+    await drain(worker)
+    failed = queue.get(bad.id)
+    assert failed.state == "failed"
+    assert reason in (failed.error or "")
+    assert {queue.get(job.id).state for job in others} == {"completed"}
+
+
+@handlers
+async def test_a_run_that_exceeds_its_timeout_is_killed(
+    dsn: str, queue: Queue, handler: Any
+) -> None:
+    job = queue.add("x", "hang", timeout=1)
+    after = queue.add("x", "next")
+    worker = Worker("work", handler, isolation="process", concurrency=1, dsn=dsn)
+    await drain(worker)
+    assert "timeout of 1 s" in (queue.get(job.id).error or "")
+    assert queue.get(after.id).state == "completed"
+
+
+@handlers
+async def test_progress_is_stored_and_heard(
+    dsn: str, queue: Queue, handler: Any
+) -> None:
+    job = queue.add("x", "progress")
+    worker = Worker("work", handler, isolation="process", concurrency=1, dsn=dsn)
+    heard: list[Any] = []
+    worker.on("progress", lambda _job, value: heard.append(value))
+    await drain(worker)
+    assert heard == [{"half": True}]
+    assert queue.get(job.id).progress == {"half": True}
+
+
+async def test_the_traceback_of_the_child_is_kept(
+    dsn: str, queue: Queue, sql: Sql
+) -> None:
+    queue.add("x", "raise")
+    await drain(Worker("work", by_kind, isolation="process", dsn=dsn))
+    stack = sql.value("SELECT stack FROM pgqueue.attempt")
+    assert "isolated_handlers.py" in stack
+    assert "ValueError: on purpose" in stack
+
+
+async def test_retry_later_keeps_its_delay_and_uses_no_attempt(
+    dsn: str, queue: Queue
+) -> None:
+    job = queue.add("x", "later")
+    await drain(Worker("work", by_kind, isolation="process", concurrency=1, dsn=dsn))
+    await until_async(lambda: queue.get(job.id).state in ("delayed", "completed"))
+    await drain(Worker("work", by_kind, concurrency=1, dsn=dsn))
+
+
+def test_a_handler_that_no_child_can_import_is_refused(dsn: str) -> None:
+    with pytest.raises(ConfigError, match="child process can import"):
+        Worker("work", lambda job: job, isolation="process", dsn=dsn)
+
+
+async def test_a_stopped_worker_leaves_no_child(dsn: str, queue: Queue) -> None:
+    import psutil  # noqa: PLC0415
+
+    before = set(psutil.Process().children(recursive=True))
+    queue.add("x", "hang")
+    worker = Worker("work", by_kind, isolation="process", shutdown_timeout=0.1, dsn=dsn)
+    async with worker:
+        await until_async(lambda: queue.counts().active == 1)
+    await until_async(
+        lambda: (
+            not [
+                each
+                for each in psutil.Process().children(recursive=True)
+                if each not in before and "spawn_main" in " ".join(each.cmdline())
+            ]
+        )
+    )
+    assert queue.counts().waiting == 1
+
+
+async def test_a_job_that_stalled_runs_alone_in_a_child(
+    dsn: str, queue: Queue, sql: Sql
+) -> None:
+    job = queue.add("x", "again")
+    other = queue.add("x", "beside")
+    sql.run("UPDATE pgqueue.ready SET stalled = 1 WHERE job_id = %s", (job.id,))
+    await drain(Worker("work", by_kind, dsn=dsn))
+    assert queue.get(job.id).result["pid"] != os.getpid()
+    assert queue.get(other.id).result["pid"] == os.getpid()

@@ -1,0 +1,101 @@
+"""`processes=N`: N processes work, and what dies is replaced."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import psutil
+
+from pgqueue import NewJob
+from waiting import until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Sql
+    from pgqueue import Queue
+
+SCRIPT = """
+import os, threading
+from pgqueue import Worker
+
+def handler(job):
+    if job.data == "slow":
+        threading.Event().wait(0.5)
+    return os.getpid()
+
+worker = Worker("work", handler, concurrency=2, processes=3, lease=2)
+"""
+
+
+def start(tmp_path: Path, dsn: str, *options: str) -> subprocess.Popen[bytes]:
+    (tmp_path / "jobs.py").write_text(SCRIPT)
+    return subprocess.Popen(
+        [sys.executable, "-m", "pgqueue", "worker", "jobs:worker", *options],
+        cwd=tmp_path,
+        env={**os.environ, "PGQUEUE_DSN": dsn},
+    )
+
+
+def workers(sql: Sql) -> set[int]:
+    return {
+        row[0]
+        for row in sql.all("SELECT pid FROM pgqueue.worker WHERE dead_at IS NULL")
+    }
+
+
+def test_n_processes_share_the_work_and_end_when_told(
+    tmp_path: Path, dsn: str, queue: Queue, sql: Sql
+) -> None:
+    process = start(tmp_path, dsn)
+    try:
+        until(lambda: len(workers(sql)) == 3, 20)
+        queue.add_bulk([NewJob("x", "slow") for _ in range(24)])
+        until(lambda: queue.counts().completed == 24, 20)
+        pids = {row[0] for row in sql.all("SELECT result::text FROM pgqueue.finished")}
+        assert len(pids) == 3
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert workers(sql) == set()
+
+
+def test_a_process_that_dies_is_replaced_and_its_jobs_run_again(
+    tmp_path: Path, dsn: str, queue: Queue, sql: Sql
+) -> None:
+    process = start(tmp_path, dsn)
+    try:
+        until(lambda: len(workers(sql)) == 3, 20)
+        queue.add_bulk([NewJob("x", "slow") for _ in range(30)])
+        until(lambda: queue.counts().active > 0)
+        victim = min(workers(sql))
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: queue.counts().completed == 30, 30)
+        until(lambda: len(workers(sql) - {victim}) == 3, 20)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def test_drained_processes_are_not_replaced(
+    tmp_path: Path, dsn: str, queue: Queue
+) -> None:
+    queue.add_bulk([NewJob("x", n) for n in range(50)])
+    process = start(tmp_path, dsn, "--drain")
+    assert process.wait(30) == 0
+    assert queue.counts().completed == 50
+
+
+def test_no_process_outlives_a_supervisor_that_was_killed_for_long(
+    tmp_path: Path, dsn: str, queue: Queue, sql: Sql
+) -> None:
+    process = start(tmp_path, dsn)
+    until(lambda: len(workers(sql)) == 3, 20)
+    children = psutil.Process(process.pid).children()
+    process.kill()
+    process.wait()
+    until(lambda: not any(child.is_running() for child in children), 20)
