@@ -18,8 +18,8 @@ from pgqueue.db.pool import aprobe
 from pgqueue.errors import ConfigError
 from pgqueue.worker.emitter import Emitter, Listener
 from pgqueue.worker.incarnation import Incarnation
-from pgqueue.worker.strategies import Strategy, check_strategies
 from pgqueue.worker.processes import can_be_sent
+from pgqueue.worker.strategies import Strategy, check_strategies
 from pgqueue.worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
