@@ -23,6 +23,7 @@ from pgqueue.events import AsyncQueueEvents, QueueEvents
 from pgqueue.queue import Queue
 from pgqueue.schedule import Schedule, SchedulePage
 from pgqueue.types import (
+    Attempt,
     Backoff,
     Counts,
     Dedup,
@@ -30,6 +31,7 @@ from pgqueue.types import (
     Job,
     JobState,
     KeepJobs,
+    LogLine,
     NewJob,
     Page,
 )
@@ -39,6 +41,7 @@ __all__ = [
     "ActiveJob",
     "AsyncQueue",
     "AsyncQueueEvents",
+    "Attempt",
     "Backoff",
     "ConfigError",
     "Counts",
@@ -54,6 +57,7 @@ __all__ = [
     "JobStateError",
     "KeepJobs",
     "LeaseLost",
+    "LogLine",
     "NewJob",
     "Page",
     "PayloadError",

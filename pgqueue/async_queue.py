@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pgqueue.shells.adding import AsyncAdding
+from pgqueue.shells.control import AsyncControl
+from pgqueue.shells.history import AsyncHistory
 from pgqueue.shells.jobs import AsyncJobs
 from pgqueue.shells.schedules import AsyncSchedules
 from pgqueue.shells.whole import AsyncWhole
 
 
-class AsyncQueue(AsyncAdding, AsyncJobs, AsyncSchedules, AsyncWhole):
+class AsyncQueue(
+    AsyncAdding, AsyncJobs, AsyncControl, AsyncHistory, AsyncSchedules, AsyncWhole
+):
     """A named queue in a PostgreSQL database, used from asyncio.
 
     May be used from several event loops, one after the other: connections belong to

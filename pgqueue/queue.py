@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pgqueue.shells.adding import Adding
+from pgqueue.shells.control import Control
+from pgqueue.shells.history import History
 from pgqueue.shells.jobs import Jobs
 from pgqueue.shells.schedules import Schedules
 from pgqueue.shells.whole import Whole
 
 
-class Queue(Adding, Jobs, Schedules, Whole):
+class Queue(Adding, Jobs, Control, History, Schedules, Whole):
     """A named queue in a PostgreSQL database.
 
     Thread-safe, and safe to be made before a fork: connections belong to the process

@@ -173,6 +173,7 @@ def metadata(schema: str = "pgqueue") -> MetaData:
         needed("attempt", sa.Integer()),
         needed("error", sa.Text()),
         sa.Column("stack", sa.Text),
+        sa.Column("worker", sa.Text),
     )
     sa.Index("attempt_job", attempt.c.queue_id, attempt.c.job_id)
     sa.Table(

@@ -35,6 +35,10 @@ CleanState: TypeAlias = Literal[
 """What `clean` takes; waiting_children is not cleanable."""
 
 
+FinishedState: TypeAlias = Literal["completed", "failed"]
+"""What can be retried."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeepJobs:
     """How long finished jobs are kept; a kept job satisfies both bounds given.
@@ -260,6 +264,27 @@ class Event:
         """Return the fields as plain values; the instant as ISO 8601 text."""
         plain = {each.name: getattr(self, each.name) for each in fields(self)}
         return plain | {"at": self.at.isoformat()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One failed run of a job; `stack` is bounded and has no values of variables."""
+
+    attempt: int
+    finished_at: datetime
+    error: str
+    started_at: datetime | None = None
+    stack: str | None = None
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a job's log; `id` is passed as `after=` to go on behind it."""
+
+    id: int
+    at: datetime
+    line: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,10 @@ QUESTIONS = {
         SELECT p.* FROM {schema}.progress p LEFT JOIN {schema}.job j
             ON j.queue_id = p.queue_id AND j.id = p.job_id WHERE j.id IS NULL
     """,
+    "a log line has a body": """
+        SELECT l.* FROM {schema}.log l LEFT JOIN {schema}.job j
+            ON j.queue_id = l.queue_id AND j.id = l.job_id WHERE j.id IS NULL
+    """,
     "a body has a queue": """
         SELECT j.id FROM {schema}.job j LEFT JOIN {schema}.queue q ON q.id = j.queue_id
         WHERE q.id IS NULL

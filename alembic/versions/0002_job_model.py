@@ -16,6 +16,8 @@ depends_on = None
 COLUMNS = (
     "ALTER TABLE pgqueue.job ADD COLUMN parent_queue_id integer,"
     " ADD COLUMN parent_id bigint",
+    # By name: the worker's own row goes when it stops.
+    "ALTER TABLE pgqueue.attempt ADD COLUMN worker text",
     # `events`: somebody follows the queue. The rest are limits, null where there is none.
     "ALTER TABLE pgqueue.queue ADD COLUMN events boolean NOT NULL DEFAULT false,"
     " ADD COLUMN concurrency integer, ADD COLUMN rate_max integer,"
@@ -436,6 +438,31 @@ END
 $$
 """
 
+# Children that run again are waited for again, by a parent that still waits. Its row is
+# locked, so that it is not released meanwhile.
+REPEND = """
+CREATE FUNCTION pgqueue.repend(in_queue integer, job_ids bigint[]) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    WITH held AS MATERIALIZED (
+        SELECT b.queue_id, b.job_id, j.id AS child_id
+        FROM pgqueue.job j
+        JOIN pgqueue.blocked b
+            ON b.queue_id = j.parent_queue_id AND b.job_id = j.parent_id
+        WHERE j.queue_id = in_queue AND j.id = ANY(job_ids)
+        ORDER BY b.queue_id, b.job_id FOR KEY SHARE OF b
+    ), undone AS (
+        DELETE FROM pgqueue.settled s USING held h
+        WHERE s.queue_id = h.queue_id AND s.parent_id = h.job_id
+            AND s.child_queue_id = in_queue AND s.child_id = h.child_id
+        RETURNING s.queue_id, s.parent_id, s.child_id, s.policy
+    )
+    INSERT INTO pgqueue.dependency
+        (queue_id, child_id, parent_queue_id, parent_id, policy)
+    SELECT in_queue, u.child_id, u.queue_id, u.parent_id, u.policy FROM undone u
+    ON CONFLICT DO NOTHING
+$$
+"""
+
 # The jobs that ended had a deduplication id: free it, or add what was kept back.
 SETTLE_DEDUP = """
 CREATE FUNCTION pgqueue.settle_dedup(in_queue integer, job_ids bigint[]) RETURNS void
@@ -672,7 +699,8 @@ $$
 
 DROPS = (
     "DROP FUNCTION pgqueue.add_occurrence",
-    "DROP FUNCTION pgqueue.forget, pgqueue.release, pgqueue.settle_dedup, pgqueue.add_special",
+    "DROP FUNCTION pgqueue.forget, pgqueue.release, pgqueue.settle_dedup,"
+    " pgqueue.add_special, pgqueue.repend",
     "DROP FUNCTION pgqueue.add_jobs, pgqueue.add",
     "DROP VIEW pgqueue.jobs",
     "DROP FUNCTION pgqueue.note",
@@ -683,6 +711,7 @@ DROPS = (
     " DROP COLUMN rate_max, DROP COLUMN rate_window, DROP COLUMN limited_until,"
     " DROP COLUMN event_age, DROP COLUMN event_count",
     "ALTER TABLE pgqueue.job DROP COLUMN parent_queue_id, DROP COLUMN parent_id",
+    "ALTER TABLE pgqueue.attempt DROP COLUMN worker",
 )
 
 
@@ -704,6 +733,7 @@ def upgrade() -> None:
         ADD_JOBS,
         DROP_ADD,
         ADD,
+        REPEND,
         SETTLE_DEDUP,
         RELEASE,
         FORGET,

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pgqueue.cli.job_view import show_job, show_jobs
-from pgqueue.cli.output import confirm, instant, note, print_json, say
+from pgqueue.cli.output import confirm, escape, instant, note, print_json, say
 from pgqueue.cli.params import (
     BACKOFF,
     DATA,
@@ -120,13 +120,72 @@ def ls(
 
 @command.command("retry")
 @click.argument("queue")
-@click.argument("job_ids", metavar="ID…", type=int, nargs=-1, required=True)
-def retry(queue: str, job_ids: tuple[int, ...]) -> None:
-    """Put finished jobs back to waiting."""
+@click.argument("job_ids", metavar="ID…", type=int, nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All that have failed by now.")
+@click.option("--name", help="With --all: only jobs of this name.")
+@click.option("--before", type=INSTANT, help="With --all: that failed by then.")
+@click.option("--limit", type=int, help="With --all: at most so many, the oldest.")
+@click.option("--reset-attempts", is_flag=True, help="Count attempts from zero again.")
+def retry(
+    queue: str,
+    job_ids: tuple[int, ...],
+    *,
+    every: bool,
+    reset_attempts: bool,
+    **which: Any,
+) -> None:
+    """Put finished jobs back to waiting: those named, or --all that failed."""
+    if every == bool(job_ids) or (not every and any(which.values())):
+        raise click.UsageError("give the ids of jobs, or --all")
     with Queue(queue, dsn=given_dsn()) as it:
+        if every:
+            find_queue(queue)
+            count = it.retry_all(reset_attempts=reset_attempts, **which)
+            say(f"{count} jobs of queue {queue} are waiting again")
         for job_id in job_ids:
-            job = it.retry(job_id)
+            job = it.retry(job_id, reset_attempts=reset_attempts)
             say(f"job {job.id} in queue {queue} is {job.state}")
+
+
+@command.command("promote")
+@click.argument("queue")
+@click.argument("job_ids", metavar="ID…", type=int, nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All that are delayed now.")
+def promote(queue: str, job_ids: tuple[int, ...], *, every: bool) -> None:
+    """Let delayed jobs run now: those named, or --all."""
+    if every == bool(job_ids):
+        raise click.UsageError("give the ids of jobs, or --all")
+    with Queue(queue, dsn=given_dsn()) as it:
+        if every:
+            find_queue(queue)
+            say(f"{it.promote_all()} jobs of queue {queue} are promoted")
+        for job_id in job_ids:
+            job = it.promote(job_id)
+            say(f"job {job.id} in queue {queue} is {job.state}")
+
+
+@command.command("logs")
+@click.argument("queue")
+@click.argument("job_id", metavar="ID", type=int)
+@click.option("--limit", default=100, show_default=True, help="At most so many.")
+@click.option("--after", metavar="LINE", default=0, help="Go on where it ended.")
+@json_option
+def logs(queue: str, job_id: int, *, limit: int, after: int, as_json: bool) -> None:
+    """Print the log of a job, the oldest line first."""
+    with Queue(queue, dsn=given_dsn()) as it:
+        lines = it.logs(job_id, after=after, limit=limit)
+    if as_json:
+        print_json(
+            [
+                {"id": line.id, "at": line.at.isoformat(), "line": line.line}
+                for line in lines
+            ]
+        )
+        return
+    for line in lines:
+        say(f"{instant(line.at)}  {escape(line.line)}")
+    if len(lines) == limit:
+        note(f"more: --after {lines[-1].id}")
 
 
 @command.command("rm")

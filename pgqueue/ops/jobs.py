@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pgqueue import options, payload
 from pgqueue.errors import ConfigError, JobNotFound, JobStateError
-from pgqueue.ops.core import Op, Row, Statement, atomic
+from pgqueue.ops.core import Op, Row, Statement
 from pgqueue.types import Job, JobState, NewJob, Page
 
 if TYPE_CHECKING:
@@ -266,14 +266,3 @@ def removal(
             if states is None or state in states
         ],
     }
-
-
-@atomic
-def retry(queue: str, job_id: int) -> Op[Job]:
-    """Put a completed or failed job back to waiting, its attempts still counted."""
-    params = {"queue": queue, "job_id": job_id, "states": ["completed", "failed"]}
-    back = yield Statement("retry_job", params)
-    job = yield from get(queue, job_id)
-    if not back:
-        raise JobStateError(job_id, job.state, "completed or failed", "retried")
-    return job

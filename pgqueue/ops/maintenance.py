@@ -62,3 +62,10 @@ def trim(queue_id: int) -> Op[int]:
             count = rows[0][0]
             trimmed += count
     return trimmed
+
+
+def sweep_logs(queue_id: int, after: int) -> Op[int]:
+    """Remove log lines of jobs that are gone; return where the next call begins."""
+    params = {"queue_id": queue_id, "after": after, "limit": BATCH}
+    rows = yield Statement("sweep_logs", params)
+    return rows[0][0] or 0

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from pgqueue import options
 from pgqueue.cron import Rule, check_rule
 from pgqueue.errors import ConfigError
 from pgqueue.ops import jobs as job_ops
 from pgqueue.ops import queues as queue_ops
+from pgqueue.ops.control import FINISHED
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from pgqueue.cron import Missed
     from pgqueue.types import Duration
+
+
+class RetryAll(TypedDict):
+    """Which jobs `retry_all` means."""
+
+    state: str
+    before: datetime | None
+    name: str | None
+    limit: int | None
+
 
 STATES: Final = tuple(job_ops.LISTS)
 PAGE: Final = 100
@@ -103,3 +114,21 @@ def check_schedule(
         missed=missed,
     )
     return check_rule(rule)
+
+
+def check_retry(
+    state: str, before: datetime | None, name: str | None, limit: int | None
+) -> RetryAll:
+    """Return the checked arguments of `retry_all`.
+
+    Raises:
+        ConfigError: one of them is out of range.
+    """
+    if state not in FINISHED:
+        raise ConfigError.bad("state", str(state), f"one of {', '.join(FINISHED)}")
+    return {
+        "state": str(state),
+        "before": None if before is None else options.check_instant("before", before),
+        "name": None if name is None else options.check_name(name),
+        "limit": None if limit is None else options.check_int("limit", limit, 1, 2**53),
+    }

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Jobs(Shell):
-    """Get, list, remove and retry jobs."""
+    """Get, list and remove jobs."""
 
     def get(self, job_id: int, *, connection: Any = None) -> Job:
         """Return a snapshot of a job.
@@ -70,15 +70,6 @@ class Jobs(Shell):
         """
         return self._run(job_ops.remove(self.name, check_id(job_id)), connection)
 
-    def retry(self, job_id: int, *, connection: Any = None) -> Job:
-        """Put a completed or failed job back to waiting; its attempts stay counted.
-
-        Raises:
-            JobNotFound: the queue has no job with this id.
-            JobStateError: the job has not finished.
-        """
-        return self._run(job_ops.retry(self.name, check_id(job_id)), connection)
-
 
 class AsyncJobs(AsyncShell):
     """The same, awaited."""
@@ -106,7 +97,3 @@ class AsyncJobs(AsyncShell):
     async def remove(self, job_id: int, *, connection: Any = None) -> bool:
         """Remove a job that is not active; return whether there was one."""
         return await self._run(job_ops.remove(self.name, check_id(job_id)), connection)
-
-    async def retry(self, job_id: int, *, connection: Any = None) -> Job:
-        """Put a completed or failed job back to waiting; its attempts stay counted."""
-        return await self._run(job_ops.retry(self.name, check_id(job_id)), connection)

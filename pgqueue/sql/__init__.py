@@ -24,11 +24,15 @@ PLANNED_ANEW: Final = frozenset(
         "list_delayed",
         "list_finished",
         "list_waiting",
+        "promote_delayed",
         "prune_finished",
         "remove_expired",
         "remove_jobs",
+        "change_priority",
         "retry_job",
+        "retry_jobs",
         "trim_finished",
+        "update_data",
     }
 )
 """Never prepared: a plan made while the tables were empty would be kept after they have

@@ -63,11 +63,16 @@ WITH outcome AS MATERIALIZED (
     DELETE FROM pgqueue.progress p
     WHERE p.queue_id = ANY(%(queue_ids)s) AND p.job_id = ANY(ARRAY(
         SELECT l.job_id FROM listed l WHERE l.state = 'removed' AND l.traces))
+), unlogged AS (
+    DELETE FROM pgqueue.log g
+    WHERE g.queue_id = ANY(%(queue_ids)s) AND g.job_id = ANY(ARRAY(
+        SELECT l.job_id FROM listed l WHERE l.state = 'removed' AND l.traces))
 ), recorded AS (
     INSERT INTO pgqueue.attempt (job_id, worker_id, started_at, finished_at, queue_id,
-        attempt, error, stack)
+        attempt, error, stack, worker)
     SELECT l.job_id, %(worker_id)s, clock_timestamp() - l.ran * interval '1 second',
-        clock_timestamp(), l.queue_id, l.attempt, l.error, l.stack
+        clock_timestamp(), l.queue_id, l.attempt, l.error, l.stack,
+        (SELECT w.name FROM pgqueue.worker w WHERE w.id = %(worker_id)s)
     FROM listed l WHERE l.failure AND l.state <> 'removed'
 ), waiting AS (
     INSERT INTO pgqueue.ready

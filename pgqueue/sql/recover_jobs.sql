@@ -47,9 +47,10 @@ WITH ended AS MATERIALIZED (
     WHERE l.failed
 ), recorded AS (
     INSERT INTO pgqueue.attempt (job_id, worker_id, started_at, finished_at, queue_id,
-        attempt, error)
+        attempt, error, worker)
     SELECT l.job_id, l.worker_id, l.claimed_at, clock_timestamp(), l.queue_id,
-        l.attempt, %(reason)s
+        l.attempt, %(reason)s,
+        (SELECT w.name FROM pgqueue.worker w WHERE w.id = l.worker_id)
     FROM lost l WHERE l.failed
 ), freed AS MATERIALIZED (
     DELETE FROM pgqueue.dependency d USING lost l

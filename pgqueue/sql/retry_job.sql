@@ -1,11 +1,12 @@
 -- retry_job: completed, failed -> waiting
--- Put a finished job back, at a fresh position; the runs it has made stay counted.
+-- Put a finished job back, at a fresh position; the runs it has made stay counted, unless
+-- asked. A parent that still waits for others waits for this child again.
 -- <@: with an equality on the state finished_order would look like the index to use.
 WITH back AS MATERIALIZED (
     DELETE FROM pgqueue.finished f
     WHERE f.queue_id = (SELECT q.id FROM pgqueue.queue q WHERE q.name = %(queue)s)
         AND f.job_id = %(job_id)s AND ARRAY[f.state] <@ %(states)s
-    RETURNING f.queue_id, f.job_id, f.attempt
+    RETURNING f.queue_id, f.job_id, CASE WHEN %(reset)s THEN 0 ELSE f.attempt END AS attempt
 ), ready AS (
     INSERT INTO pgqueue.ready
         (job_id, seq, queue_id, priority, attempt, stalled, moved)
@@ -17,4 +18,6 @@ WITH back AS MATERIALIZED (
     SELECT b.queue_id, b.job_id, 'waiting'
     FROM back b JOIN pgqueue.queue q ON q.id = b.queue_id AND q.events
 )
-SELECT b.job_id, pgqueue.ring(b.queue_id) FROM back b
+SELECT b.job_id, pgqueue.ring(b.queue_id),
+    pgqueue.repend(b.queue_id, ARRAY[b.job_id])
+FROM back b

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pgqueue import options, payload
 from pgqueue.errors import LeaseLost, PayloadError, WaitForChildren
-from pgqueue.ops import flows
+from pgqueue.ops import control, flows, history
 from pgqueue.types import FlowNode, Job, JobState, JsonValue
 
 if TYPE_CHECKING:
@@ -128,6 +128,33 @@ class ActiveJob:
         self.traces = True
         self.progress = value
         return self.reporter.progress(self, text)
+
+    def log(self, line: str) -> JsonValue:
+        """Add a line to the job's log; `await` it in an `async def` handler.
+
+        Raises:
+            ConfigError: *line* is no text.
+            LeaseLost: another worker may run this job now; stop.
+        """
+        self.traces = True
+        op = history.save_log(
+            self.queue_id, self.lease_id, self.id, line, self.options.keep_logs
+        )
+        return self._call(op)
+
+    def update_data(self, data: JsonValue) -> JsonValue:
+        """Replace the job's data, for its next run; `await` it in an `async def` handler.
+
+        Raises:
+            PayloadError: the data cannot be stored.
+            LeaseLost: another worker may run this job now; stop.
+        """
+        text = payload.encode(data, f"data of job {self.id}")
+        stored = self._call(
+            control.save_data(self.queue_id, self.lease_id, self.id, text)
+        )
+        self.raw_data, self.data = text, data
+        return stored
 
     def children_values(self) -> JsonValue:
         """Return what the completed children returned, by their ids.

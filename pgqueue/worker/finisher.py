@@ -113,6 +113,7 @@ class Finisher:
         if others:
             statements.append(self._finish(worker_id, others))
         statements += settle_dedup(others)
+        statements += trim_attempts(others)
         if any(ended.uncertain for ended in taken):
             statements.append(Statement("renew_leases", {"worker_id": worker_id}))
         return statements
@@ -272,6 +273,22 @@ def settle_dedup(taken: list[Ended]) -> list[Statement]:
     return [
         Statement("settle_dedup", {"queue_id": queue_id, "job_ids": job_ids})
         for queue_id, job_ids in by_queue.items()
+    ]
+
+
+def trim_attempts(taken: list[Ended]) -> list[Statement]:
+    """Return what keeps the newest attempts of failed jobs that limit them."""
+    by_queue: dict[int, dict[int, int]] = {}
+    for ended in taken:
+        most = ended.job.options.stack_limit
+        if most is not None and ended.outcome.ending in ("failed", "retry"):
+            by_queue.setdefault(ended.job.queue_id, {})[ended.job.id] = most
+    return [
+        Statement(
+            "trim_attempts",
+            {"queue_id": queue_id, "job_ids": list(of), "limits": list(of.values())},
+        )
+        for queue_id, of in by_queue.items()
     ]
 
 

@@ -50,6 +50,7 @@ class Maintenance:
         self._interval = interval
         self._followed = followed
         self._low: dict[int, float] = {}
+        self._swept: dict[int, int] = {}
         self._looked = 0.0
 
     async def run(self) -> None:
@@ -83,6 +84,9 @@ class Maintenance:
             pruned, low = await arun(connection, ops.prune(queue_id, low), schema)
             self._low[queue_id] = low
             pruned += await arun(connection, ops.trim(queue_id), schema)
+            swept = self._swept.get(queue_id, 0)
+            op = ops.sweep_logs(queue_id, swept)
+            self._swept[queue_id] = await arun(connection, op, schema)
             if pruned:
                 telemetry.emit("jobs.pruned", queue=name, count=pruned)
 

@@ -63,4 +63,5 @@ class ThreadReporter:
     def call(self, job: ActiveJob, op: Op[Any] | Atomic[Any]) -> Any:
         """Run an operation of a job's own, and return what it returns."""
         call = self._through.call(job, op)
-        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+        found = asyncio.run_coroutine_threadsafe(call, self._loop).result()
+        return Done() if found is None else found

@@ -140,3 +140,34 @@ def test_nothing_in_a_job_can_command_the_terminal(cli: Cli, queue: Queue) -> No
     assert raw.json["name"] == evil
     cli("job", "add", evil, "x")
     assert all(c == "\n" or c.isprintable() for c in cli("queue", "ls").out)
+
+
+def test_promote_one_and_all(cli: Cli, queue: Queue) -> None:
+    for _ in range(3):
+        queue.add("x", delay=3600)
+    assert (
+        cli("job", "promote", "paint", "2").out == "job 2 in queue paint is waiting\n"
+    )
+    assert cli("job", "promote", "paint", "--all").out == (
+        "2 jobs of queue paint are promoted\n"
+    )
+    assert "--all" in cli("job", "promote", "paint").complaint
+
+
+def test_retry_all_says_how_many(cli: Cli, queue: Queue) -> None:
+    queue.add("x")
+    assert cli("job", "retry", "paint", "--all").out == (
+        "0 jobs of queue paint are waiting again\n"
+    )
+    assert "--all" in cli("job", "retry", "paint").complaint
+
+
+def test_logs_go_on_where_they_ended(cli: Cli, queue: Queue) -> None:
+    job = queue.add("x")
+    for n in range(3):
+        queue.log(job.id, f"line {n}")
+    first = cli("job", "logs", "paint", "1", "--limit", "2", "--json").json
+    assert [line["line"] for line in first] == ["line 0", "line 1"]
+    rest = cli("job", "logs", "paint", "1", "--after", str(first[-1]["id"])).out
+    assert "line 2" in rest
+    assert "line 1" not in rest

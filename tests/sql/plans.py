@@ -28,7 +28,17 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     | {"id": 0, "limit": 101, "offset": 0},
     "remove_jobs": {"queue": "paint", "job_ids": [7, 8], "waiting": True}
     | {"delayed": True, "finished": ["completed", "failed"]},
-    "retry_job": {"queue": "paint", "job_id": 7, "states": ["completed", "failed"]},
+    "retry_job": {"queue": "paint", "job_id": 7, "states": ["completed", "failed"]}
+    | {"reset": False},
+    "retry_jobs": {"queue_id": 1, "state": "failed", "before": "2090-01-01"}
+    | {"after": "0001-01-01", "after_id": 0, "batch": 50, "limit": 50, "name": None}
+    | {"reset": False},
+    "promote_job": {"queue": "paint", "job_id": 7},
+    "promote_delayed": {"queue_id": 1, "after": 0, "last": 2**40, "limit": 50},
+    "change_delay": {"queue": "paint", "job_id": 7, "delay": 5.0},
+    "change_priority": {"queue": "paint", "job_id": 7, "priority": 3, "lifo": False},
+    "update_data": {"queue": "paint", "job_id": 7, "data": "{}"},
+    "list_attempts": {"queue": "paint", "job_id": 7},
     "drain_waiting": {"queue_id": 1, "priority": -1, "seq": 0, "limit": 50},
     "drain_delayed": {"queue_id": 1, "after": 0, "limit": 50},
     "drain_finished": {"queue_id": 1, "after": 0, "limit": 50},
