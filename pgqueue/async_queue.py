@@ -6,12 +6,19 @@ from pgqueue.shells.adding import AsyncAdding
 from pgqueue.shells.control import AsyncControl
 from pgqueue.shells.history import AsyncHistory
 from pgqueue.shells.jobs import AsyncJobs
+from pgqueue.shells.limiting import AsyncLimiting
 from pgqueue.shells.schedules import AsyncSchedules
 from pgqueue.shells.whole import AsyncWhole
 
 
 class AsyncQueue(
-    AsyncAdding, AsyncJobs, AsyncControl, AsyncHistory, AsyncSchedules, AsyncWhole
+    AsyncAdding,
+    AsyncJobs,
+    AsyncControl,
+    AsyncHistory,
+    AsyncLimiting,
+    AsyncSchedules,
+    AsyncWhole,
 ):
     """A named queue in a PostgreSQL database, used from asyncio.
 

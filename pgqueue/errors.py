@@ -12,7 +12,7 @@ PgQueueError
 ├ JobError                           about one job
 │ ├ JobNotFound(LookupError) ├ JobStateError ├ LeaseLost └ JobFailed
 └ HandlerSignal                      raised by handlers to steer their job
-  ├ Unrecoverable ├ RetryLater └ WaitForChildren
+  ├ Unrecoverable ├ RetryLater ├ RateLimited └ WaitForChildren
 ```
 """
 
@@ -146,6 +146,23 @@ class RetryLater(HandlerSignal):
         if not 0 <= seconds < float("inf"):
             raise ConfigError.bad("delay", delay, "a timedelta or seconds, 0 or more")
         super().__init__(reason or f"again in {seconds:g} s")
+        self.delay = float(seconds)
+
+
+class RateLimited(HandlerSignal):
+    """Let no job of the queue start for *delay*; this one goes back to its place.
+
+    No attempt is used up.
+
+    Args:
+        delay: a `timedelta` or seconds.
+    """
+
+    def __init__(self, delay: float | timedelta) -> None:
+        seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+        if not 0 <= seconds < float("inf"):
+            raise ConfigError.bad("delay", delay, "a timedelta or seconds, 0 or more")
+        super().__init__(f"the queue is limited for {seconds:g} s")
         self.delay = float(seconds)
 
 

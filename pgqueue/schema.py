@@ -277,14 +277,13 @@ def add_job_model(tables: MetaData) -> None:
         needed("logged_at", instant),
         needed("line", sa.Text()),
     )
-    rate = sa.Table(
+    sa.Table(
         "rate",
         tables,
-        needed("claimed_at", instant),
-        needed("queue_id", sa.Integer()),
+        key("queue_id", sa.Integer()),
+        sa.Column("claimed_at", instant, primary_key=True),
         needed("count", sa.Integer()),
     )
-    sa.Index("rate_window", rate.c.queue_id, rate.c.claimed_at)
     sa.Table(
         "event",
         tables,

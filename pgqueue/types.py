@@ -335,6 +335,23 @@ class Page(Sequence[Job]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a queue as a whole may do, whatever number of workers it has.
+
+    Attributes:
+        concurrency: how many of its jobs may be active at once; None: any number.
+        max: how many may start in any window of `per` seconds; None: any number.
+        per: the length of that window.
+        limited_until: no job starts before; None: now.
+    """
+
+    concurrency: int | None = None
+    max: int | None = None
+    per: float | None = None
+    limited_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueInfo:
     """One line of `pgqueue queue ls`."""
 

@@ -94,15 +94,15 @@ TABLES = (
         PRIMARY KEY (queue_id, job_id, id)
     )
     """,
-    # Claims of the last window of a queue with a rate limit.
+    # Claims of the last window of a queue with a rate limit, a row a grain of time.
     """
     CREATE TABLE pgqueue.rate (
         claimed_at timestamptz NOT NULL,
         queue_id integer NOT NULL,
-        count integer NOT NULL
+        count integer NOT NULL,
+        PRIMARY KEY (queue_id, claimed_at)
     )
     """,
-    "CREATE INDEX rate_window ON pgqueue.rate (queue_id, claimed_at)",
     # Written only for queues that are followed; read below the oldest open transaction.
     # `xid` is the newest transaction that the writer may have seen, see `horizon`.
     """
@@ -697,8 +697,49 @@ END
 $$
 """
 
+# How many jobs may start now, and the seconds until more may (null: when one ends). Slots
+# are derived from the leases: nothing is counted, so nothing leaks when a worker dies. A
+# window lasts a little longer than asked, for what starts a little after its claim.
+ROOM = """
+CREATE FUNCTION pgqueue.room(in_queue integer)
+RETURNS TABLE (limited boolean, free integer, wait double precision)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT q.concurrency IS NOT NULL OR q.rate_max IS NOT NULL OR held.until IS NOT NULL,
+        CASE WHEN q.paused OR held.until IS NOT NULL THEN 0
+            WHEN q.concurrency IS NULL AND q.rate_max IS NULL THEN 2147483647
+            ELSE greatest(0, least(q.concurrency - busy.jobs, q.rate_max - used.starts))
+        END::integer,
+        CASE WHEN held.until IS NOT NULL THEN held.until
+            WHEN used.starts >= q.rate_max THEN greatest(0.001, used.frees) END
+    FROM pgqueue.queue q CROSS JOIN (SELECT clock_timestamp() AS instant OFFSET 0) AS now
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN q.limited_until > now.instant
+            THEN date_part('epoch', q.limited_until - now.instant) END AS until
+    ) AS held
+    CROSS JOIN LATERAL (
+        SELECT sum(cardinality(l.job_ids)) AS jobs FROM pgqueue.lease l
+        WHERE l.queue_id = q.id AND q.concurrency IS NOT NULL
+    ) AS found
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN q.concurrency IS NOT NULL THEN coalesce(found.jobs, 0) END AS jobs
+    ) AS busy
+    CROSS JOIN LATERAL (
+        SELECT q.rate_window + least(q.rate_window * 0.1, 0.1) AS lasts
+    ) AS span
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN q.rate_max IS NOT NULL THEN coalesce(sum(r.count), 0) END AS starts,
+            date_part('epoch', min(r.claimed_at) - now.instant) + span.lasts AS frees
+        FROM pgqueue.rate r
+        WHERE r.queue_id = q.id AND q.rate_max IS NOT NULL
+            AND r.claimed_at > now.instant - span.lasts * interval '1 second'
+    ) AS used
+    WHERE q.id = room.in_queue
+$$
+"""
+
 DROPS = (
     "DROP FUNCTION pgqueue.add_occurrence",
+    "DROP FUNCTION pgqueue.room",
     "DROP FUNCTION pgqueue.forget, pgqueue.release, pgqueue.settle_dedup,"
     " pgqueue.add_special, pgqueue.repend",
     "DROP FUNCTION pgqueue.add_jobs, pgqueue.add",
@@ -738,6 +779,7 @@ def upgrade() -> None:
         RELEASE,
         FORGET,
         ADD_OCCURRENCE,
+        ROOM,
         VIEW,
     ):
         run(statement)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pgqueue.cli.limit import limit
 from pgqueue.cli.output import confirm, print_json, say
 from pgqueue.cli.params import DURATION, Group, given_dsn, json_option, yes_option
 from pgqueue.cli.queue_view import find_queue, list_queues, plain, show_queues
@@ -17,6 +18,9 @@ from pgqueue.queue import Queue
 @click.group("queue", cls=Group)
 def command() -> None:
     """List, pause and empty queues."""
+
+
+command.add_command(limit)
 
 
 @command.command("ls")

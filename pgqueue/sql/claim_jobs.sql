@@ -5,7 +5,8 @@
 -- lies within one priority or ends before one: `(priority, seq) < (…)` would do for
 -- both, but before PostgreSQL 18 it does not end a scan within a priority. Rows are
 -- locked one by one as the outer LIMIT takes them, and never updated, so a ctid holds.
--- A worker that was declared dead and does not know it yet gets nothing.
+-- A worker that was declared dead and does not know it yet gets nothing; nor does one
+-- that takes a limited queue for an unlimited one: next_due says what it is.
 -- Crash before commit: nothing happened. Crash after: the lease ends, recover_jobs.
 WITH taken AS MATERIALIZED (
     DELETE FROM pgqueue.ready WHERE ctid = ANY(ARRAY(
@@ -33,6 +34,8 @@ WITH taken AS MATERIALIZED (
         ) AS next
         WHERE EXISTS (
             SELECT FROM pgqueue.queue q WHERE q.id = %(queue_id)s AND NOT q.paused
+                AND q.concurrency IS NULL AND q.rate_max IS NULL
+                AND (q.limited_until IS NULL OR q.limited_until <= clock_timestamp())
         ) AND NOT EXISTS (
             SELECT FROM pgqueue.worker w
             WHERE w.id = %(worker_id)s AND w.dead_at IS NOT NULL

@@ -2,5 +2,6 @@
 -- Make a queue as if it was never used; its id stays, because workers remember it.
 UPDATE pgqueue.queue
 SET paused = false, completed_age = DEFAULT, completed_count = DEFAULT,
-    failed_age = DEFAULT, failed_count = DEFAULT
+    failed_age = DEFAULT, failed_count = DEFAULT, concurrency = NULL, rate_max = NULL,
+    rate_window = NULL, limited_until = NULL
 WHERE id = %(queue_id)s

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 
@@ -23,6 +23,7 @@ from pgqueue.worker.doze import Doze
 from pgqueue.worker.emptied import Emptied
 from pgqueue.worker.occurrences import Occurrences
 from pgqueue.worker.outcome import unwritable
+from pgqueue.worker.plan import Visit, lock_limits, moves, plan
 from pgqueue.worker.session import PLAN, Session, SessionLost
 
 if TYPE_CHECKING:
@@ -39,15 +40,6 @@ FULL_FOR: Final = 0.25
 FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 5.0
 """How long to wait after the server refused a statement (seconds)."""
-
-
-class Visit(NamedTuple):
-    """What one round trip does for one queue."""
-
-    intake: Intake
-    promote: list[Statement]
-    claim: Statement
-    limit: int
 
 
 class Claimer:
@@ -93,7 +85,7 @@ class Claimer:
     # From outside: things that happen.
 
     def ended(self) -> None:
-        """A run has ended: start the next, and write the outcome."""
+        """A run has ended, or more may run: start the next, and write the outcome."""
         # Once for all runs that end in this turn of the loop.
         if not self._starting:
             self._starting = True
@@ -155,7 +147,11 @@ class Claimer:
         return self._dispatch.idle and not owed
 
     def _want(self) -> int:
-        return 0 if self._stopping else self._dispatch.want(self._took)
+        if self._stopping:
+            return 0
+        if all(intake.limited for intake in self._intakes.values()):
+            return self._dispatch.free
+        return self._dispatch.want(self._took)
 
     async def _until_room(self) -> None:
         """Wait for a run to end; hold neither jobs nor the bell for long meanwhile."""
@@ -172,11 +168,14 @@ class Claimer:
     async def _rest(self) -> bool:
         """Wait while there is nothing to do; True says to think again."""
         intakes = self._intakes.values()
-        if self._bell or not all(intake.hungry for intake in intakes):
+        busy = self._dispatch.free <= 0
+        if self._bell or not all(
+            intake.hungry or (intake.limited and busy) for intake in intakes
+        ):
             self._bell = False
             return False
         now = self._loop.time()
-        timer = min(intake.due_at for intake in intakes) - now
+        timer = min(intake.next_look() for intake in intakes) - now
         if not all(intake.certain() for intake in intakes):
             sweep = max(intake.seek.next_sweep() for intake in intakes)
             timer = min(timer, sweep - now)
@@ -231,75 +230,77 @@ class Claimer:
             full=want <= 0,
             listening=self._listening(),
         )
-        plan = self._plan(want, began)
-        claims = [one for visit in plan for one in (*visit.promote, visit.claim)]
+        visits = self._plan(want, began, taken)
+        claims = [one for visit in visits for one in visit.statements()]
+        claims = [*lock_limits(visits), *claims]
+        # A look at a limit alone is cheap enough without.
+        head = [PLAN] if finish or rings or bedding or moves(visits) else []
         answers = iter(
-            await self._session.exchange([PLAN, *finish, *rings, *bedding, *claims])
+            await self._session.exchange([*head, *finish, *rings, *bedding, *claims])
         )
         now = self._loop.time()
         self._took = now - began
         self._dispatch.measure(len(taken), now)
-        next(answers)
+        if head:
+            next(answers)
         settled = [next(answers) for _ in finish]
         self._parents |= self._finisher.settle(taken, settled)
         self._expect(taken, now)
         for _ in rings:
             next(answers)
         self._doze.learn([next(answers) for _ in bedding])
-        self._take_in(plan, answers, now)
+        if visits and claims[0].name == "lock_limits":
+            next(answers)
+        self._take_in(visits, answers, now)
 
-    def _plan(self, want: int, now: float) -> list[Visit]:
-        """Return what to send for each queue; fairly, if there are several.
-
-        Queues that gave jobs last time share the room; the others are only looked at.
-        """
+    def _plan(self, want: int, now: float, taken: list[Ended]) -> list[Visit]:
+        """Return what to do for each queue; another one comes first each time."""
         intakes = list(self._intakes.values())
         self._turn += 1
         first = self._turn % len(intakes)
-        order = intakes[first:] + intakes[:first]
-        share = -(-want // max(1, sum(not intake.hungry for intake in order)))
-        plan = []
-        for intake in order:
-            limit = min(want, share)
-            if limit <= 0:
-                break
-            promote = intake.promote(now, asleep=self._doze.trusted)
-            claim = intake.claim(self._worker_id, limit, now)
-            plan.append(Visit(intake, promote, claim, limit))
-            want -= limit if not intake.hungry or len(order) == 1 else 1
-        return plan
+        return plan(
+            intakes[first:] + intakes[:first],
+            self._worker_id,
+            want=want,
+            free=self._dispatch.free,
+            now=now,
+            asleep=self._doze.trusted,
+            ended={one.job.queue_id for one in taken},
+        )
 
     def _expect(self, taken: list[Ended], now: float) -> None:
         """Look for the jobs that were just put back, when their time comes."""
         for ended in taken:
             if ended.puts_back and (intake := self._intakes.get(ended.job.queue_id)):
                 intake.put_back(ended.job, now + ended.outcome.delay)
+                intake.limited |= ended.outcome.ending == "limited"
                 self._bell = True
 
     def _take_in(
-        self, plan: list[Visit], answers: Iterator[list[Row]], now: float
+        self, visits: list[Visit], answers: Iterator[list[Row]], now: float
     ) -> None:
         """Start what was claimed, and learn from what was not."""
         found = 0
-        for intake, promote, _, limit in plan:
-            if promote:
-                replies = [next(answers) for _ in promote]
-                intake.promoted(replies, now, asleep=self._doze.trusted)
-            rows = next(answers)
-            intake.claimed(rows, limit, now, self._took)
+        for visit in visits:
+            intake, before = visit.intake, visit.intake.limited
+            rows = visit.learn(answers, now, self._took)
             found += len(rows)
             for row in rows:
                 self._add(ActiveJob(intake.name, intake.queue_id, row))
-        if not plan:
+            if intake.limited and not before:
+                # What was claimed ahead of the limit must not start beyond it.
+                self._dispatch.release()
+        if not visits:
             return
-        self._doze.claimed(found)
+        if any(visit.claim for visit in visits):
+            self._doze.claimed(found)
         if found:
             self._drained = False
             if telemetry.wanted("worker.claimed"):
                 telemetry.emit("worker.claimed", count=found)
             if not self._stopping:
                 self._dispatch.start()
-        elif not self._drained and all(one.certain() for one in self._intakes.values()):
+        elif not self._drained and all(one.empty() for one in self._intakes.values()):
             self._drained = True
             self.emptied.drained()
             telemetry.emit("worker.drained")

@@ -72,6 +72,11 @@ class Dispatch:
         jobs = (*self._executor.running(), *self._buffer)
         return {(job.lease_id, job.id) for job in jobs}
 
+    @property
+    def free(self) -> int:
+        """How many more could start now."""
+        return self._limit() - len(self._executor) - len(self._buffer)
+
     def want(self, took: float) -> int:
         """Return how many to claim: the free slots, and a few to follow them.
 

@@ -52,6 +52,9 @@ class AsyncExecutor:
         context = self._context.copy()
         self._running[job] = self._loop.create_task(self._run(job), context=context)
 
+    def resize(self, tasks: int) -> None:
+        """Nothing to do: a task is made for each job."""
+
     def abandon(self, job: ActiveJob) -> None:
         """Cancel a running job; nobody will hear its outcome."""
         task = self._running.pop(job, None)
@@ -156,9 +159,17 @@ class ThreadExecutor:
             if timeout is None
             else self._loop.call_later(timeout, self._expire, job)
         )
-        if self._threads < min(len(self._running), self._wanted):
+        # More than one, if threads were told to end and have not come to it.
+        while self._threads < min(len(self._running), self._wanted):
             self._grow()
         self._todo.put(job)
+
+    def resize(self, threads: int) -> None:
+        """Keep so many threads; those that are too many end after their job."""
+        self._wanted = threads
+        while self._threads > threads:
+            self._threads -= 1
+            self._todo.put(None)
 
     def abandon(self, job: ActiveJob) -> None:
         """Tell a running job to stop; nobody will hear its outcome."""

@@ -114,6 +114,7 @@ class Finisher:
             statements.append(self._finish(worker_id, others))
         statements += settle_dedup(others)
         statements += trim_attempts(others)
+        statements += limit_queues(others)
         if any(ended.uncertain for ended in taken):
             statements.append(Statement("renew_leases", {"worker_id": worker_id}))
         return statements
@@ -226,7 +227,7 @@ class Finisher:
             if emitter.heard("completed"):
                 done = job.snapshot(JobState.COMPLETED, result=outcome.result)
                 emitter.emit("completed", done, outcome.result)
-        elif outcome.ending in ("released", "children"):
+        elif outcome.ending in ("released", "limited", "children"):
             telemetry.emit("job.released", queue=job.queue, job_id=job.id)
         else:
             self._report_failure(job, outcome)
@@ -292,6 +293,20 @@ def trim_attempts(taken: list[Ended]) -> list[Statement]:
     ]
 
 
+def limit_queues(taken: list[Ended]) -> list[Statement]:
+    """Return what limits the queues whose handlers raised `RateLimited`."""
+    holds: dict[int, float] = {}
+    for ended in taken:
+        if ended.outcome.ending == "limited":
+            queue_id = ended.job.queue_id
+            holds[queue_id] = max(holds.get(queue_id, 0.0), ended.outcome.hold)
+    # Sorted, because each locks the row of its queue.
+    return [
+        Statement("limit_longer", {"queue_id": queue_id, "delay": holds[queue_id]})
+        for queue_id in sorted(holds)
+    ]
+
+
 def guard(worker_id: int, jobs: list[ActiveJob]) -> dict[str, object]:
     """Return the parameters by which a statement finds, and locks, the leases."""
     return {
@@ -340,7 +355,7 @@ def put_back(job: ActiveJob, outcome: Outcome, ran: float) -> dict[str, object]:
         }
     if outcome.ending == "children":
         fields["state"] = "waiting_children"
-    if outcome.ending == "released":
+    if outcome.ending in ("released", "limited"):
         # It goes back to the place it was taken from.
         fields["seq"] = job.seq
     return fields

@@ -57,6 +57,7 @@ class Incarnation:
         self._strategies = Strategies(worker.backoffs, worker.emitter, self._settle)
         self._reporter = AsyncReporter(worker.settings, worker_id, worker.emitter)
         self._executor = self._make_executor()
+        self._resized: Callable[[], None] = lambda: None
         self._fenced = asyncio.Event()
         self._stilled = asyncio.Event()
         self._heartbeat = Heartbeat(
@@ -80,6 +81,7 @@ class Incarnation:
             listener if self._worker.settings.listen else None
         )
         self._claimer = self._make_claimer(queues)
+        self._resized = self._claimer.ended
         self._claimer.emptied.follow(await self._find_followed(queues))
         maintenance = Maintenance(
             self._worker.settings,
@@ -106,6 +108,15 @@ class Incarnation:
             fenced = self._fenced.is_set()
             await self._end(maintenance, fenced=fenced)
         return fenced
+
+    def resize(self, concurrency: int) -> None:
+        """Follow the worker's concurrency; may be called in any thread."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._resize, concurrency)
+
+    def _resize(self, concurrency: int) -> None:
+        self._executor.resize(concurrency)
+        self._resized()
 
     # Beginning.
 

@@ -27,6 +27,10 @@ FALLBACK: Final = 5.0
 
 DELAYED_TRAIL: Final = 1.0
 
+FIRST_NAP: Final = 0.02
+LONGEST_NAP: Final = 1.0
+"""How long a worker that never gets a start of a limited queue sleeps at least."""
+
 
 @dataclass(slots=True)
 class Intake:
@@ -35,6 +39,8 @@ class Intake:
     Attributes:
         due_at: loop time at which to promote, or to ask when that will be.
         hungry: the last claim came back short.
+        limited: the queue as a whole is, so it is claimed from in another way.
+        full: it is at its limit, and jobs wait.
     """
 
     name: str
@@ -47,13 +53,17 @@ class Intake:
     hungry: bool = True
     sweeping: bool = False
     usual: float = 0.0
+    limited: bool = False
+    full: bool = False
+    look_at: float = 0.0
+    nap: float = FIRST_NAP
 
     def claim(self, worker_id: int, limit: int, now: float) -> Statement:
         """Return the statement that claims up to *limit* jobs."""
         self.sweeping = self.seek.sweep_due(now, hungry=self.hungry)
         stretches: Stretches = WHOLE if self.sweeping else self.seek.stretches()
         return Statement(
-            "claim_jobs",
+            "claim_limited" if self.limited else "claim_jobs",
             {
                 "queue_id": self.queue_id,
                 "worker_id": worker_id,
@@ -77,8 +87,34 @@ class Intake:
         self.hungry = len(rows) < limit
 
     def certain(self) -> bool:
-        """Whether the last claim looked everywhere and found the queue empty."""
-        return self.sweeping and self.hungry
+        """Whether there is nothing to claim: no job waits, or none may start."""
+        return self.full or self.empty()
+
+    def empty(self) -> bool:
+        """Whether the last claim looked everywhere and found nothing."""
+        return self.sweeping and self.hungry and not self.full
+
+    def next_look(self) -> float:
+        """When to look again, at the latest: for due jobs, or for room."""
+        return min(self.due_at, self.look_at) if self.full else self.due_at
+
+    def look(self, *, ring: bool) -> Statement:
+        """Return what asks whether a job of a limited queue may start."""
+        return Statement("look_at_limits", {"queue_id": self.queue_id, "ring": ring})
+
+    def looked(self, row: Row, now: float, *, peeked: bool) -> None:
+        """Learn about the limits; *peeked*: without a claim before it."""
+        self.limited, room, wait, waiting, _ = row
+        self.full = self.limited and waiting and not room
+        if self.full:
+            # Room that others were quicker to take is looked for ever less often.
+            self.nap = min(LONGEST_NAP, self.nap * 2) if peeked else FIRST_NAP
+            # Without a time to wait for, whoever makes room rings.
+            self.look_at = now + (float("inf") if wait is None else max(wait, self.nap))
+        elif not waiting:
+            self.sweeping = self.hungry = True
+        elif peeked:
+            self.hungry = False
 
     def put_back(self, job: ActiveJob, at: float) -> None:
         """Note that a job runs again; without a delay maybe where it was before."""
@@ -92,7 +128,8 @@ class Intake:
             now: seconds of the loop's clock.
             asleep: an added job rings; without that every poll looks.
         """
-        polling = self.hungry and not asleep and now - self.looked_at >= LOOK_FOR_DUE
+        polling = self.hungry and not (asleep or self.full)
+        polling = polling and now - self.looked_at >= LOOK_FOR_DUE
         if now < self.due_at and not polling:
             return []
         self.looked_at = now
@@ -108,14 +145,15 @@ class Intake:
 
     def promoted(self, answers: list[list[Row]], now: float, *, asleep: bool) -> int:
         """Learn from a promotion; return how many jobs became ready."""
-        (count, last), following = answers[0][0], answers[1]
+        (count, last), (ahead, limited) = answers[0][0], answers[1][0]
         if last is not None:
             self.due_low = max(self.due_low, last - DELAYED_TRAIL)
         wait = LONGEST_POLL if self.hungry else LOOK_FOR_DUE
-        if asleep and self.swept_due_at == self.looked_at:
+        if (asleep or self.full) and self.swept_due_at == self.looked_at:
             wait = FALLBACK
-        if following:
-            ahead: float = following[0][0]
+        self.limited = limited
+        self.full = self.full and limited
+        if ahead is not None:
             held = not count and ahead <= -JUST_DUE
             wait = min(wait, max(STILL_DUE if held else 0.0, ahead))
         self.due_at = now + wait

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from pgqueue import payload
 from pgqueue.backoff import LONGEST, delay_before_retry
-from pgqueue.errors import PayloadError, RetryLater, Unrecoverable, WaitForChildren
+from pgqueue.errors import (
+    PayloadError,
+    RateLimited,
+    RetryLater,
+    Unrecoverable,
+    WaitForChildren,
+)
 
 if TYPE_CHECKING:
     from pgqueue.types import JsonValue
@@ -18,7 +24,7 @@ MAX_REASON: Final = 8 * 1024
 MAX_STACK: Final = 32 * 1024
 
 Ending: TypeAlias = Literal[
-    "completed", "failed", "retry", "later", "released", "children"
+    "completed", "failed", "retry", "later", "released", "limited", "children"
 ]
 
 
@@ -28,12 +34,14 @@ class Outcome:
 
     Attributes:
         ending: completed; failed for good; retry: failed, runs again; later: the
-            handler asked for another run; released: it did not run; children: it runs
+            handler asked for another run; released: it did not run; limited: nor
+            does anything of its queue for `delay`; children: it runs
             again once its children have settled.
         result: what the handler returned, and the same as JSON.
         reason: why it failed, bounded and storable.
         delay: seconds until the next run.
         interrupted: the run was cut off, which counts as a stall.
+        hold: seconds for which nothing of the queue may start.
         strategy: the name of the worker's strategy that says the delay.
     """
 
@@ -45,6 +53,7 @@ class Outcome:
     delay: float = 0.0
     error: BaseException | None = None
     interrupted: bool = False
+    hold: float = 0.0
     strategy: str | None = None
 
 
@@ -88,10 +97,11 @@ def completed(job: ActiveJob, result: JsonValue) -> Outcome:
 def failed(job: ActiveJob, error: BaseException) -> Outcome:
     """Return the outcome of a handler that raised."""
     if isinstance(error, RetryLater):
-        # A subclass may have set anything, or nothing.
-        delay = getattr(error, "delay", 0.0)
-        delay = min(float(delay), LONGEST) if isinstance(delay, (int, float)) else 0.0
-        return Outcome("later", reason=describe(error), delay=delay, error=error)
+        return Outcome(
+            "later", reason=describe(error), delay=asked_delay(error), error=error
+        )
+    if isinstance(error, RateLimited):
+        return Outcome("limited", hold=asked_delay(error), error=error)
     if isinstance(error, WaitForChildren):
         return CHILDREN
     reason, stack = describe(error), format_stack(error)
@@ -110,6 +120,12 @@ def failed(job: ActiveJob, error: BaseException) -> Outcome:
         error=error,
         strategy=strategy,
     )
+
+
+def asked_delay(error: BaseException) -> float:
+    """Return the delay of a signal; a subclass may have set anything, or nothing."""
+    delay = getattr(error, "delay", 0.0)
+    return min(float(delay), LONGEST) if isinstance(delay, (int, float)) else 0.0
 
 
 def interrupted(job: ActiveJob, max_stalled: int) -> Outcome:

@@ -46,7 +46,7 @@ class Worker:
         handler: `async def handler(job)` runs on the loop; `def handler(job)` runs in
             a thread. What it returns is the job's result; what it raises fails the
             run. `Unrecoverable` and `RetryLater` say what becomes of the job.
-        concurrency: how many jobs run at once.
+        concurrency: how many jobs run at once; `worker.concurrency = 20` changes it.
         lease: how long a job stays this worker's without a heartbeat; a dead worker
             is noticed within this and five seconds.
         max_stalled: how often a job may lose its worker before it fails.
@@ -106,7 +106,7 @@ class Worker:
         self.isolation = isolation
         self.processes = options.check_int("processes", processes, 1, 1024)
         self.handler = handler
-        self.concurrency = options.check_int("concurrency", concurrency, 1, 10_000)
+        self._concurrency = check_concurrency(concurrency)
         self.lease = options.check_duration("lease", lease, positive=True)
         if self.lease < SHORTEST_LEASE:
             raise ConfigError.bad("lease", lease, "one second or more")
@@ -132,6 +132,20 @@ class Worker:
         self._stop: asyncio.Event | None = None
         self._now: asyncio.Event | None = None
         self._incarnation: Incarnation | None = None
+
+    @property
+    def concurrency(self) -> int:
+        """How many jobs run at once; may be set while the worker runs, in any thread.
+
+        With less, what runs goes on and nothing starts until there is room.
+        """
+        return self._concurrency
+
+    @concurrency.setter
+    def concurrency(self, concurrency: int) -> None:
+        self._concurrency = check_concurrency(concurrency)
+        if self._incarnation is not None:
+            self._incarnation.resize(concurrency)
 
     @overload
     def on(self, event: str) -> Callable[[L], L]: ...
@@ -281,6 +295,11 @@ class Worker:
         return inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(
             getattr(call, "__call__", None)  # noqa: B004
         )
+
+
+def check_concurrency(value: int) -> int:
+    """Return how many jobs may run at once."""
+    return options.check_int("concurrency", value, 1, 10_000)
 
 
 async def cancel_rest() -> None:

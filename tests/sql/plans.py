@@ -54,6 +54,10 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     | {"leases": [1], "jobs": [7]},
     "promote_jobs": {"queue_id": 1, "low": 0, "limit": 50},
     "next_due": {"queue_id": 1, "low": 0},
+    "claim_limited": {"queue_id": 1, "worker_id": 1, "limit": 50}
+    | {"from_priority": [LOWEST[0]], "from_seq": [LOWEST[1]]}
+    | {"to_priority": [HIGHEST[0]], "to_seq": [HIGHEST[1]]},
+    "look_at_limits": {"queue_id": 1, "ring": False},
 }
 
 ADD_PARTS = {

@@ -106,7 +106,13 @@ def test_without_any_setting_no_large_table_is_read_through(
     """Callers' connections, and ours outside the worker, have the defaults."""
     if not counts(connection)["job"]:
         pytest.skip("reading an empty table is the best plan for it")
-    if name in ("claim_jobs", "finish_jobs", "remove_completed", "promote_jobs"):
+    if name in (
+        "claim_jobs",
+        "claim_limited",
+        "finish_jobs",
+        "remove_completed",
+        "promote_jobs",
+    ):
         pytest.skip("the worker plans these by index")
     anew = name in statements.PLANNED_ANEW
     found = plan(connection, text(name), params(name), generic=not anew)
@@ -119,7 +125,7 @@ def test_without_any_setting_no_large_table_is_read_through(
         *(("drain_waiting", "ready"), ("drain_delayed", "delayed")),
         *(("drain_finished", "finished"), ("prune_finished", "finished")),
         *(("trim_finished", "finished"), ("claim_jobs", "ready")),
-        ("promote_jobs", "delayed"),
+        *(("promote_jobs", "delayed"), ("claim_limited", "ready")),
     ],
 )
 def test_a_limit_is_exact(connection: Connection[Any], name: str, table: str) -> None:
@@ -131,7 +137,7 @@ def test_a_limit_is_exact(connection: Connection[Any], name: str, table: str) ->
     connection.execute(statements.load(name), params(name), prepare=True)
     after = counts(connection)
     assert before[table] - after[table] == params(name)["limit"]
-    if name not in ("claim_jobs", "promote_jobs"):
+    if name not in ("claim_jobs", "claim_limited", "promote_jobs"):
         assert before["job"] - after["job"] == params(name)["limit"]
 
 

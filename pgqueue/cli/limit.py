@@ -1,0 +1,90 @@
+"""`pgqueue queue limit`: show and change the limits of a queue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pgqueue.cli.output import print_json, say
+from pgqueue.cli.params import DURATION, AnyParam, given_dsn, json_option
+from pgqueue.cli.queue_view import find_queue
+from pgqueue.queue import Queue
+
+if TYPE_CHECKING:
+    from pgqueue.types import Limits
+
+NONE = "none"
+
+
+class MaybeInt(AnyParam):
+    """A number, or none."""
+
+    name = "n|none"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if value == NONE:
+            return NONE
+        return click.IntRange(min=1).convert(value, param, ctx)
+
+
+class Rate(AnyParam):
+    """A number of starts in a time, or none."""
+
+    name = "n/duration|none"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if value == NONE or isinstance(value, tuple):
+            return value
+        most, slash, per = value.partition("/")
+        if not slash:
+            self.fail(f"{value!r} is no rate; say 100/1m, or none", param, ctx)
+        number = click.IntRange(min=1).convert(most, param, ctx)
+        return number, DURATION.convert(per, param, ctx)
+
+
+@click.command("limit")
+@click.argument("queue")
+@click.option("--concurrency", type=MaybeInt(), help="Jobs active at once.")
+@click.option("--rate", type=Rate(), help="Starts in any such time, as in 100/1m.")
+@click.option("--hold", type=DURATION, help="Start nothing for so long; 0s: go on.")
+@json_option
+def limit(
+    queue: str, *, concurrency: Any, rate: Any, hold: float | None, as_json: bool
+) -> None:
+    """Show or change how much of a queue may run, over all workers."""
+    find_queue(queue)
+    with Queue(queue, dsn=given_dsn()) as it:
+        if concurrency is not None:
+            it.set_concurrency(None if concurrency == NONE else concurrency)
+        if rate is not None:
+            it.set_rate_limit(*((None,) if rate == NONE else rate))
+        if hold is not None:
+            it.rate_limit(hold)
+        found = it.limits()
+    if as_json:
+        until = found.limited_until
+        print_json(
+            {
+                "concurrency": found.concurrency,
+                "max": found.max,
+                "per": found.per,
+                "limited_until": until.isoformat() if until else None,
+            }
+        )
+    else:
+        say(f"queue {queue}: {words(found)}")
+
+
+def words(limits: Limits) -> str:
+    """Return the limits as a sentence."""
+    parts = []
+    if limits.concurrency is not None:
+        parts.append(f"at most {limits.concurrency} at once")
+    if limits.max is not None:
+        parts.append(f"at most {limits.max} starts in {limits.per:g} s")
+    if limits.limited_until is not None:
+        parts.append(
+            f"nothing starts before {limits.limited_until:%Y-%m-%d %H:%M:%S%z}"
+        )
+    return ", ".join(parts) or "no limits"
