@@ -6,7 +6,9 @@ SELECT r.limited, r.free > 0, r.wait, w.waiting,
         THEN (SELECT 1 FROM pgqueue.ring(%(queue_id)s)) END
 FROM pgqueue.room(%(queue_id)s) AS r
 CROSS JOIN LATERAL (
-    SELECT EXISTS (
-        SELECT FROM pgqueue.ready n WHERE n.queue_id = %(queue_id)s
-    ) AS waiting
+    -- Not EXISTS: that drops the order, and with it the index.
+    SELECT (
+        SELECT true FROM pgqueue.ready n WHERE n.queue_id = %(queue_id)s
+        ORDER BY n.priority, n.seq LIMIT 1
+    ) IS NOT NULL AS waiting
 ) AS w
