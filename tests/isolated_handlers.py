@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import Any
 
-from pgqueue import RetryLater, Unrecoverable
+from pgqueue import RateLimited, RetryLater, Unrecoverable
 
 
 def by_kind(job: Any) -> Any:
@@ -34,6 +34,10 @@ def by_kind(job: Any) -> Any:
             if job.attempt == 1 and not os.environ.get("PGQUEUE_TEST_LATER"):
                 os.environ["PGQUEUE_TEST_LATER"] = "1"
                 raise RetryLater(0.01, "not yet")
+        case "limited":
+            if not os.environ.get("PGQUEUE_TEST_LATER"):
+                os.environ["PGQUEUE_TEST_LATER"] = "1"
+                raise RateLimited(0.2)
         case "set":
             return {1, 2}
         case "progress":

@@ -16,7 +16,7 @@ import threading
 from multiprocessing import connection, parent_process
 from typing import TYPE_CHECKING, Any
 
-from pgqueue.errors import RetryLater, Unrecoverable, WaitForChildren
+from pgqueue.errors import RateLimited, RetryLater, Unrecoverable, WaitForChildren
 from pgqueue.worker.active_job import ActiveJob
 from pgqueue.worker.emitter import Emitter
 from pgqueue.worker.outcome import BadResult, completed, describe, format_stack
@@ -69,8 +69,9 @@ async def run(
             "reason": describe(error),
             "stack": format_stack(error),
         }
-        if isinstance(error, RetryLater):
-            return told | {"ended": "later", "delay": error.delay}
+        if isinstance(error, (RetryLater, RateLimited)):
+            ended = "later" if isinstance(error, RetryLater) else "limited"
+            return told | {"ended": ended, "delay": error.delay}
         if isinstance(error, WaitForChildren):
             return told | {"ended": "children"}
         if isinstance(error, (Unrecoverable, BadResult)):

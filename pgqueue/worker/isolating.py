@@ -45,6 +45,12 @@ class IsolatingExecutor:
             self._isolated = self._make()
         self._isolated.start(job)
 
+    def resize(self, most: int) -> None:
+        """Follow the worker's concurrency."""
+        self._usual.resize(most)
+        if self._isolated is not None:
+            self._isolated.resize(most)
+
     def abandon(self, job: ActiveJob) -> None:
         """End a running job; nobody will hear its outcome."""
         self._usual.abandon(job)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pgqueue import payload
-from pgqueue.errors import RetryLater, Unrecoverable, WaitForChildren
+from pgqueue.errors import RateLimited, RetryLater, Unrecoverable, WaitForChildren
 from pgqueue.worker.child import serve
 from pgqueue.worker.executor import prepare, timed_out
 from pgqueue.worker.outcome import RemoteError, completed, failed
@@ -116,6 +116,11 @@ class ProcessExecutor:
             # It died while it was idle; its end is noticed, and told, on the loop.
             self._loop.call_soon(self._ended, child)
 
+    def resize(self, most: int) -> None:
+        """End the children that are idle and too many."""
+        while self._idle and len(self._idle) + len(self._running) > most:
+            self._kill(self._idle.pop())
+
     def abandon(self, job: ActiveJob) -> None:
         """End a running job with its process; nobody will hear its outcome."""
         child = self._running.pop(job, None)
@@ -211,6 +216,8 @@ def remote_error(message: dict[str, Any]) -> Exception:
             return RetryLater(message["delay"], message["reason"])
         case "children":
             return WaitForChildren(message["reason"])
+        case "limited":
+            return RateLimited(message["delay"])
         case "final":
             final = Unrecoverable(message["reason"])
             final.__cause__ = RemoteError(message["reason"], message["stack"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from isolated_handlers import by_kind
 from pgqueue import AsyncQueue, NewJob, Queue, RateLimited, Worker
 from pgqueue.worker.session import Session
 from waiting import until_async
@@ -122,6 +123,19 @@ async def test_a_handler_that_meets_a_limit_holds_the_queue(
     assert seen[1][2] - seen[0][2] >= 0.5
     assert queue.counts().completed == 3
     assert sql.value("SELECT count(*) FROM pgqueue.attempt") == 0
+
+
+async def test_a_handler_in_a_process_of_its_own_holds_the_queue_too(
+    dsn: str, queue: Queue
+) -> None:
+    job = queue.add("work", "limited")
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await drain(
+        Worker("work", by_kind, dsn=dsn, concurrency=1, isolation="process"), 30
+    )
+    assert loop.time() - began >= 0.2
+    assert queue.get(job.id).attempt == 1
 
 
 async def test_a_queue_that_is_held_starts_nothing_until_then(
