@@ -34,15 +34,18 @@ def by_kind(job: Any) -> Any:
             if job.attempt == 1 and not os.environ.get("PGQUEUE_TEST_LATER"):
                 os.environ["PGQUEUE_TEST_LATER"] = "1"
                 raise RetryLater(0.01, "not yet")
-        case "limited":
-            if not os.environ.get("PGQUEUE_TEST_LATER"):
-                os.environ["PGQUEUE_TEST_LATER"] = "1"
-                raise RateLimited(0.2)
         case "set":
             return {1, 2}
         case "progress":
             job.update_progress({"half": True})
     return {"pid": os.getpid(), "data": job.data}
+
+
+def meets_a_limit_once(job: Any) -> None:
+    """Be refused by some service, the first time in this process."""
+    if not os.environ.get("PGQUEUE_TEST_LIMIT"):
+        os.environ["PGQUEUE_TEST_LIMIT"] = "1"
+        raise RateLimited(0.2)
 
 
 async def by_kind_async(job: Any) -> Any:

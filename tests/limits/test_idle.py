@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from isolated_handlers import by_kind
+from isolated_handlers import meets_a_limit_once
 from pgqueue import AsyncQueue, NewJob, Queue, RateLimited, Worker
 from pgqueue.worker.session import Session
 from waiting import until_async
@@ -128,11 +128,12 @@ async def test_a_handler_that_meets_a_limit_holds_the_queue(
 async def test_a_handler_in_a_process_of_its_own_holds_the_queue_too(
     dsn: str, queue: Queue
 ) -> None:
-    job = queue.add("work", "limited")
+    job = queue.add("work")
     loop = asyncio.get_running_loop()
     began = loop.time()
     await drain(
-        Worker("work", by_kind, dsn=dsn, concurrency=1, isolation="process"), 30
+        Worker("work", meets_a_limit_once, dsn=dsn, concurrency=1, isolation="process"),
+        30,
     )
     assert loop.time() - began >= 0.2
     assert queue.get(job.id).attempt == 1
