@@ -15,7 +15,7 @@ from pgqueue import payload
 from pgqueue.cron import CATCH_UP, Rule, allowed, following
 from pgqueue.errors import ConfigError, ScheduleNotFound
 from pgqueue.ops.core import Op, Row, Statement, atomic
-from pgqueue.ops.jobs import removal
+from pgqueue.ops.jobs import find, removal
 from pgqueue.ops.queues import queue_id
 from pgqueue.schedule import (
     Schedule,
@@ -24,6 +24,7 @@ from pgqueue.schedule import (
     first_run,
     parse_rule,
 )
+from pgqueue.types import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -210,12 +211,27 @@ def save(place: dict[str, object], held: Held) -> Op[None]:
 
 
 def withdraw(queue: str, held: Held) -> Op[tuple[bool, Held]]:
-    """Remove the pending job; what has begun meanwhile counts as an occurrence."""
+    """Remove the pending job; one that has begun meanwhile counts as an occurrence."""
     if held.job_id is None:
         return False, held
-    params = removal(queue, [held.job_id], ["waiting", "delayed"])
-    gone = yield Statement("remove_jobs", params)
-    return bool(gone), held if gone else held.begun()
+    left = yield from take_away(queue, held.job_id)
+    if left is None:
+        return True, held
+    return False, held.begun() if left else held
+
+
+def take_away(queue: str, job_id: int) -> Op[bool | None]:
+    """Remove a pending job; else return whether there is one, which has begun."""
+    while True:
+        params = removal(queue, [job_id], ["waiting", "delayed"])
+        if (yield Statement("remove_jobs", params)):
+            return None
+        job = yield from find(queue, job_id)
+        if job is None:
+            return False
+        if job.state not in (JobState.WAITING, JobState.DELAYED):
+            return True
+        # It was promoted between the two statements: look again.
 
 
 @atomic
@@ -252,8 +268,7 @@ def remove(queue: str, key: str) -> Op[bool]:
     rows = yield Statement("remove_schedule", {"queue": queue, "key": key})
     for (job_id,) in rows:
         if job_id is not None:
-            params = removal(queue, [job_id], ["waiting", "delayed"])
-            yield Statement("remove_jobs", params)
+            yield from take_away(queue, job_id)
     return bool(rows)
 
 

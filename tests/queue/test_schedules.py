@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from invariants import assert_consistent
 from pgqueue import ConfigError, JobState, PayloadError, Queue, ScheduleNotFound
+from pgqueue import sql as statements
 from pgqueue.db.run import run
 from pgqueue.ops import schedules as ops
+from waiting import until
 
 if TYPE_CHECKING:
     from claims import Claimed, HandWorker
@@ -19,6 +23,10 @@ if TYPE_CHECKING:
     from shells import Shells
 
 HOUR = 3600.0
+WAITING_FOR_A_LOCK = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -414,6 +422,40 @@ def test_an_upsert_is_part_of_the_callers_transaction(
     queue.upsert_schedule("a", every=HOUR, connection=given)
     blocking.commit()
     assert (queue.counts().total, len(queue.schedules())) == (1, 1)
+
+
+def test_a_pending_job_that_becomes_due_meanwhile_is_taken_back_all_the_same(
+    queue: Queue, worker: HandWorker, sql: Sql, dsn: str
+) -> None:
+    """It moves from delayed to waiting between the look and the removal."""
+    for change in (queue.pause_schedule, queue.remove_schedule):
+        queue.upsert_schedule("a", every=HOUR)
+        queue.resume_schedule("a")
+        pass_time(sql, hours=1)
+        with psycopg.connect(dsn) as connection:
+            params = {"queue_id": worker.queue_id, "low": 0, "limit": 10}
+            connection.execute(statements.load("promote_jobs"), params)
+            with ThreadPoolExecutor(1) as pool:
+                changing = pool.submit(change, "a")
+                until(lambda: sql.value(WAITING_FOR_A_LOCK) == 1)
+                connection.commit()
+                changing.result(10)
+        assert queue.counts().total == 0
+
+
+def test_fifty_upserts_at_once_leave_one_pending_job(
+    shells: Shells, dsn: str, sql: Sql
+) -> None:
+    del shells
+
+    def upsert(n: int) -> None:
+        with Queue("paint", dsn=dsn) as own:
+            own.upsert_schedule("a", every=HOUR + n % 3, data=n)
+
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(upsert, range(50)))
+    assert sql.value("SELECT count(*) FROM pgqueue.job") == 1
+    assert sql.value("SELECT count(*) FROM pgqueue.schedule") == 1
 
 
 def test_schedules_come_by_next_run_in_pages(queue: Queue) -> None:

@@ -58,6 +58,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     | {"from_priority": [LOWEST[0]], "from_seq": [LOWEST[1]]}
     | {"to_priority": [HIGHEST[0]], "to_seq": [HIGHEST[1]]},
     "look_at_limits": {"queue_id": 1, "ring": False},
+    "read_schedules": {"queue_ids": [1], "keys": ["a"], "job_ids": [7]},
+    "find_stuck_schedules": {"queue_ids": [1], "limit": 50},
+    "advance_schedules": {"queue_ids": [1], "keys": ["a"], "job_ids": [7]}
+    | {"instants": [None], "iterations": [1], "behinds": [0]},
+    "hold_schedule": {"queue_id": 1, "key": "a"},
 }
 
 ADD_PARTS = {

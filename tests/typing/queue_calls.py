@@ -9,7 +9,18 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, assert_type
 
-from pgqueue import AsyncQueue, Backoff, Counts, Job, KeepJobs, NewJob, Page, Queue
+from pgqueue import (
+    AsyncQueue,
+    Backoff,
+    Counts,
+    Job,
+    KeepJobs,
+    NewJob,
+    Page,
+    Queue,
+    Schedule,
+    SchedulePage,
+)
 
 if TYPE_CHECKING:
     import psycopg
@@ -33,6 +44,15 @@ def adding_wrongly(queue: Queue) -> None:
     queue.add("paint", priority="high")  # type: ignore[arg-type]
     queue.add("paint", {}, 5)  # type: ignore[call-arg]
     queue.add("paint", removeOnComplete=True)  # type: ignore[call-arg]
+
+
+def scheduling(queue: Queue) -> None:
+    assert_type(queue.upsert_schedule("a", cron="* * * * *", tz="UTC"), Schedule)
+    queue.upsert_schedule("a", every=timedelta(hours=1), data=[1], missed="all")
+    queue.upsert_schedule("a", every=5, missed="some")  # type: ignore[arg-type]
+    assert_type(queue.schedules(limit=5), SchedulePage)
+    assert_type(queue.get_schedule("a").next_runs(3), list[datetime])
+    assert_type(queue.remove_schedule("a"), bool)
 
 
 def asking_and_clearing(queue: Queue) -> None:

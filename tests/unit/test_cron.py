@@ -125,6 +125,14 @@ def test_a_time_that_comes_twice_fires_the_first_time(after: str) -> None:
     assert found == [utc("2026-10-25T00:30:00"), utc("2026-10-26T01:30:00")]
 
 
+def test_with_seconds_a_pattern_follows_the_clock_as_it_runs() -> None:
+    """As the documentation says: no 02:30 in spring, two of them in autumn."""
+    rule = Rule(cron="0 30 2 * * *", tz=BERLIN)
+    assert runs(rule, utc("2026-03-28T12:00:00"), 1) == [utc("2026-03-30T00:30:00")]
+    twice = [utc("2026-10-25T00:30:00"), utc("2026-10-25T01:30:00")]
+    assert runs(rule, utc("2026-10-24T12:00:00"), 2) == twice
+
+
 def test_nothing_fires_in_the_past_from_within_the_second_pass_of_an_hour() -> None:
     """At 02:15 for the second time, 02:45 of the first time is over."""
     at = following(Rule(cron="45 2 * * *", tz=BERLIN), utc("2026-10-25T01:15:00"), 0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -197,6 +199,42 @@ def test_four_processes_and_kills_make_one_job_an_occurrence(
     made = sql.all(MADE)
     assert len(made) == len(set(made)) == 10_000
     assert all(one.ended for one in queue.schedules())
+
+
+def test_upserts_pauses_and_removals_under_load_repeat_no_occurrence(
+    queue: Queue, dsn: str, sql: Sql
+) -> None:
+    """Two workers run what two callers change all the time."""
+    rules = random.Random(7)  # noqa: S311  (the test's own dice)
+
+    def change(key: str, times: int) -> None:
+        for _ in range(times):
+            match rules.randrange(4):
+                case 0:
+                    queue.pause_schedule(key)
+                    queue.resume_schedule(key)
+                case 1:
+                    queue.upsert_schedule(key, every=0.02)
+                case _:
+                    queue.upsert_schedule(key, every=0.01, missed="all")
+
+    for key in ("a", "b"):
+        queue.upsert_schedule(key, every=0.01, missed="all")
+    with Process(dsn, concurrency=5), Process(dsn, concurrency=5):
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(change, "aabb", [100] * 4))
+        before = {one.key: one.iteration for one in queue.schedules()}
+        until(
+            lambda: all(
+                one.iteration >= before[one.key] + 10 for one in queue.schedules()
+            )
+        )
+        for key in ("a", "b"):
+            queue.pause_schedule(key)
+        until(lambda: queue.counts().active + queue.count() == 0)
+    made = sql.all(MADE)
+    assert len(made) == len(set(made)) >= 20
+    assert len(made) == sum(one.iteration for one in queue.schedules())
 
 
 def test_schedules_survive_a_restart_of_the_server(
