@@ -19,8 +19,10 @@ from pgqueue.errors import (
     SchemaError,
     Unrecoverable,
     UnsupportedConnection,
+    WaitForChildren,
 )
 from pgqueue.events import AsyncQueueEvents, QueueEvents
+from pgqueue.flow import AsyncFlowProducer, FlowProducer
 from pgqueue.queue import Queue
 from pgqueue.schedule import Schedule, SchedulePage
 from pgqueue.types import (
@@ -29,6 +31,8 @@ from pgqueue.types import (
     Counts,
     Dedup,
     Event,
+    FlowJob,
+    FlowNode,
     Job,
     JobState,
     KeepJobs,
@@ -41,6 +45,7 @@ from pgqueue.worker import ActiveJob, Worker
 
 __all__ = [
     "ActiveJob",
+    "AsyncFlowProducer",
     "AsyncQueue",
     "AsyncQueueEvents",
     "Attempt",
@@ -50,6 +55,9 @@ __all__ = [
     "DatabaseUnavailable",
     "Dedup",
     "Event",
+    "FlowJob",
+    "FlowNode",
+    "FlowProducer",
     "HandlerSignal",
     "Job",
     "JobError",
@@ -76,5 +84,6 @@ __all__ = [
     "SchemaError",
     "Unrecoverable",
     "UnsupportedConnection",
+    "WaitForChildren",
     "Worker",
 ]

@@ -12,6 +12,7 @@ from typing import Final, cast
 
 from pgqueue import payload
 from pgqueue.errors import ConfigError, PayloadError
+from pgqueue.parents import encode_parent
 from pgqueue.types import (
     Backoff,
     Dedup,
@@ -50,6 +51,7 @@ class Options:
     dedup: bool = False
     schedule: str | None = None
     scheduled_at: datetime | None = None
+    flow: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
 
@@ -167,6 +169,7 @@ def asked_options(job: NewJob) -> dict[str, JsonValue]:
         asked["key"] = check_name(job.key, "key")
     if job.dedup is not None:
         asked["dedup"] = encode_dedup(job)
+    asked |= encode_parent(job)
     if stored := stored_options(job):
         asked["options"] = stored
     return asked
@@ -299,6 +302,7 @@ def parse_options(text: str | None) -> Options:
         dedup=stored.get("dedup") is True,
         schedule=parse_text(stored.get("schedule")),
         scheduled_at=parse_instant(stored.get("scheduled_at")),
+        flow=stored.get("flow") is True,
         headers=parse_headers(stored.get("headers")),
         tags=parse_tags(stored.get("tags")),
     )

@@ -249,6 +249,7 @@ def add_job_model(tables: MetaData) -> None:
         key("child_id", sa.BigInteger()),
         needed("state", binary),
         needed("policy", binary),
+        sa.Column("counted", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.Column("result", sa.JSON),
         sa.Column("error", sa.Text),
     )
@@ -256,7 +257,9 @@ def add_job_model(tables: MetaData) -> None:
         "settled_failed",
         settled.c.queue_id,
         settled.c.parent_id,
-        postgresql_where=sa.text("state = 'failed'"),
+        postgresql_where=sa.text(
+            "state = 'failed' AND policy IN ('fail', 'continue') AND NOT counted"
+        ),
     )
     dedup = sa.Table(
         "dedup",

@@ -135,6 +135,8 @@ class NewJob:
     expires: Duration | datetime | None = None
     key: str | None = None
     dedup: Dedup | None = None
+    parent: Job | tuple[str, int] | None = None
+    on_child_failure: OnChildFailure = "fail"
     remove_on_complete: Keep | None = None
     remove_on_fail: Keep | None = None
     keep_logs: int | None = None
@@ -179,8 +181,13 @@ class FlowNode:
 
     def job(self) -> NewJob:
         """Return the node without its place in the flow."""
+        place = ("parent", "on_child_failure")
         return NewJob(
-            **{each.name: getattr(self, each.name) for each in fields(NewJob)}
+            **{
+                each.name: getattr(self, each.name)
+                for each in fields(NewJob)
+                if each.name not in place
+            }
         )
 
 

@@ -11,6 +11,7 @@ import psycopg
 from pgqueue import sql as statements
 from pgqueue.db.run import run
 from pgqueue.ops import leases
+from pgqueue.ops.flows import Parent, release
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,7 @@ class HandWorker:
 
     def __init__(self, dsn: str, queue: str = "paint", *, lease: float = 60) -> None:
         self.id = next(worker_ids)
+        self.releases = True
         self.connection: Connection[Any] = psycopg.connect(dsn, autocommit=True)
         op = leases.register(
             self.id,
@@ -79,6 +81,8 @@ class HandWorker:
                 "failure": state == "failed",
                 "ran": 0.01,
                 "traces": True,
+                "child": True,
+                "ended": state if state in ("completed", "failed") else None,
                 **outcome,
             }
             for job in jobs
@@ -89,7 +93,13 @@ class HandWorker:
             "worker_id": self.id,
             "lease_ids": sorted({job.lease for job in jobs}),
         }
-        return [row[0] for row in self._execute("finish_jobs", params)]
+        rows = self._execute("finish_jobs", params)
+        parents = {Parent(row[1], row[2]) for row in rows if row[2] is not None}
+        if state == "waiting_children":
+            parents |= {Parent(self.queue_id, job.id) for job in jobs}
+        if parents and self.releases:
+            run(self.connection, release(parents), "pgqueue")
+        return [row[0] for row in rows]
 
     def fail(self, jobs: Sequence[Claimed], **outcome: Any) -> list[int]:
         return self.finish(jobs, "failed", error="it broke", **outcome)

@@ -11,6 +11,7 @@ STANDING = """
     SELECT queue_id, job_id, 'ready' AS place FROM {schema}.ready
     UNION ALL SELECT queue_id, job_id, 'delayed' FROM {schema}.delayed
     UNION ALL SELECT queue_id, job_id, 'finished' FROM {schema}.finished
+    UNION ALL SELECT queue_id, job_id, 'blocked' FROM {schema}.blocked
     UNION ALL SELECT queue_id, unnest(job_ids), 'lease' FROM {schema}.lease
 """
 
@@ -35,6 +36,24 @@ QUESTIONS = {
     "a log line has a body": """
         SELECT l.* FROM {schema}.log l LEFT JOIN {schema}.job j
             ON j.queue_id = l.queue_id AND j.id = l.job_id WHERE j.id IS NULL
+    """,
+    "a child that is waited for has not finished": """
+        SELECT d.* FROM {schema}.dependency d LEFT JOIN standing s
+            ON s.queue_id = d.queue_id AND s.job_id = d.child_id
+        WHERE s.place IS NULL OR s.place = 'finished'
+    """,
+    "who waits for a child exists": """
+        SELECT d.* FROM {schema}.dependency d LEFT JOIN {schema}.job j
+            ON j.queue_id = d.parent_queue_id AND j.id = d.parent_id WHERE j.id IS NULL
+    """,
+    "who was left something exists": """
+        SELECT s.* FROM {schema}.settled s LEFT JOIN {schema}.job j
+            ON j.queue_id = s.queue_id AND j.id = s.parent_id WHERE j.id IS NULL
+    """,
+    "a child settles or is waited for": """
+        SELECT d.* FROM {schema}.dependency d JOIN {schema}.settled s
+            ON s.queue_id = d.parent_queue_id AND s.parent_id = d.parent_id
+            AND s.child_queue_id = d.queue_id AND s.child_id = d.child_id
     """,
     "a body has a queue": """
         SELECT j.id FROM {schema}.job j LEFT JOIN {schema}.queue q ON q.id = j.queue_id

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 
-from pgqueue import AsyncQueue, Queue
+from pgqueue import AsyncFlowProducer, AsyncQueue, FlowProducer, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +47,16 @@ class Shells:
             made = cast("Queue", Blocking(AsyncQueue(name, **options), self._runner))
         else:
             made = Queue(name, **options)
+        self._closing.append(made.close)
+        return made
+
+    def flows(self, **options: Any) -> FlowProducer:
+        options.setdefault("dsn", self.dsn)
+        if self.asynchronous:
+            flows = AsyncFlowProducer(**options)
+            made = cast("FlowProducer", Blocking(flows, self._runner))
+        else:
+            made = FlowProducer(**options)
         self._closing.append(made.close)
         return made
 

@@ -57,7 +57,8 @@ TABLES = (
     """,
     "CREATE INDEX dependency_parent"
     " ON pgqueue.dependency (parent_queue_id, parent_id, child_id)",
-    # What a child left for its parent; it outlives the child.
+    # What a child left for its parent; it outlives the child. `counted`: its failure has
+    # done to the parent what its policy says, and does it no more.
     """
     CREATE TABLE pgqueue.settled (
         child_id bigint NOT NULL,
@@ -66,13 +67,14 @@ TABLES = (
         child_queue_id integer NOT NULL,
         state text COLLATE "C" NOT NULL,
         policy text COLLATE "C" NOT NULL,
+        counted boolean NOT NULL DEFAULT false,
         result json,
         error text,
         PRIMARY KEY (queue_id, parent_id, child_queue_id, child_id)
     )
     """,
     "CREATE INDEX settled_failed ON pgqueue.settled (queue_id, parent_id)"
-    " WHERE state = 'failed'",
+    " WHERE state = 'failed' AND policy IN ('fail', 'continue') AND NOT counted",
     """
     CREATE TABLE pgqueue.dedup (
         job_id bigint NOT NULL,
@@ -236,6 +238,9 @@ DECLARE
     prio integer := coalesce((item->>'priority')::integer, 0);
     its_key text := item->>'key';
     its_parent json := CASE json_typeof(item->'parent') WHEN 'object' THEN item->'parent' END;
+    up_queue integer;
+    up_id bigint := (its_parent->>'id')::bigint;
+    up_state text;
     held pgqueue.dedup;
     rule json := CASE json_typeof(item->'dedup') WHEN 'object' THEN item->'dedup' END;
     ttl interval := (rule->>'ttl')::double precision * interval '1 second';
@@ -299,14 +304,33 @@ BEGIN
         RETURN;
     END LOOP;
     IF its_parent IS NOT NULL THEN
+        up_queue := coalesce((its_parent->>'queue_id')::integer, (
+            SELECT q.id FROM pgqueue.queue q WHERE q.name = its_parent->>'queue'));
         -- Locked, so that the parent is not removed before this commits.
         PERFORM FROM pgqueue.job j
-        WHERE j.queue_id = (its_parent->>'queue_id')::integer
-            AND j.id = (its_parent->>'id')::bigint FOR KEY SHARE;
+        WHERE j.queue_id = up_queue AND j.id = up_id FOR KEY SHARE;
         IF NOT FOUND THEN
             RAISE EXCEPTION USING ERRCODE = 'PQ001',
-                MESSAGE = 'parent job ' || (its_parent->>'id') || ' does not exist';
+                MESSAGE = 'parent job ' || up_id || ' does not exist',
+                DETAIL = json_build_object('id', up_id, 'queue', coalesce(
+                    its_parent->>'queue', (SELECT q.name FROM pgqueue.queue q
+                        WHERE q.id = up_queue)));
         END IF;
+        SELECT f.state INTO up_state FROM pgqueue.finished f
+        WHERE f.queue_id = up_queue AND f.job_id = up_id;
+        IF FOUND THEN
+            RAISE EXCEPTION USING ERRCODE = 'PQ002',
+                MESSAGE = 'parent job ' || up_id || ' is ' || up_state,
+                DETAIL = json_build_object('id', up_id, 'state', up_state);
+        END IF;
+        -- One that waits is not released before this commits, and then waits for this.
+        PERFORM FROM pgqueue.blocked b
+        WHERE b.queue_id = up_queue AND b.job_id = up_id FOR KEY SHARE;
+        UPDATE pgqueue.job j SET options = CASE json_typeof(j.options)
+            WHEN 'object' THEN (j.options::jsonb || '{"flow": true}')::json
+            ELSE '{"flow": true}' END
+        WHERE j.queue_id = up_queue AND j.id = up_id
+            AND (j.options->>'flow') IS DISTINCT FROM 'true';
     END IF;
     LOOP
         INSERT INTO pgqueue.job AS j (id, created_at, queue_id, priority, attempts,
@@ -314,7 +338,7 @@ BEGIN
         VALUES (new_id, added_at, in_queue, prio,
             coalesce((item->>'attempts')::integer, 1), item->>'name',
             coalesce(item->'data', 'null'), CASE json_typeof(item->'options') WHEN 'object' THEN item->'options' END, its_key,
-            (its_parent->>'queue_id')::integer, (its_parent->>'id')::bigint)
+            up_queue, up_id)
         ON CONFLICT (queue_id, key) WHERE key IS NOT NULL DO NOTHING;
         EXIT WHEN FOUND;
         SELECT j.id, true, j.created_at, NULL
@@ -329,8 +353,8 @@ BEGIN
     IF its_parent IS NOT NULL THEN
         INSERT INTO pgqueue.dependency
             (queue_id, child_id, parent_queue_id, parent_id, policy)
-        VALUES (in_queue, new_id, (its_parent->>'queue_id')::integer,
-            (its_parent->>'id')::bigint, coalesce(item->>'on_child_failure', 'fail'));
+        VALUES (in_queue, new_id, up_queue, up_id,
+            coalesce(item->>'on_child_failure', 'fail'));
     END IF;
     IF (item->>'blocked')::boolean THEN
         INSERT INTO pgqueue.blocked
@@ -438,20 +462,33 @@ END
 $$
 """
 
-# Children that run again are waited for again, by a parent that still waits. Its row is
-# locked, so that it is not released meanwhile.
+# Finished jobs run again: a parent that still waits, or has failed, waits for them; they
+# wait for the children that have not settled, and the failures they know of count no more.
+# A parent's row is locked, so that it is not released meanwhile.
 REPEND = """
 CREATE FUNCTION pgqueue.repend(in_queue integer, job_ids bigint[]) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-    WITH held AS MATERIALIZED (
-        SELECT b.queue_id, b.job_id, j.id AS child_id
-        FROM pgqueue.job j
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE pgqueue.settled s SET counted = true
+    WHERE s.queue_id = in_queue AND s.parent_id = ANY(job_ids) AND s.state = 'failed'
+        AND s.policy IN ('fail', 'continue') AND NOT s.counted;
+    WITH child AS MATERIALIZED (
+        SELECT j.id, j.parent_queue_id, j.parent_id FROM pgqueue.job j
+        WHERE j.queue_id = in_queue AND j.id = ANY(job_ids) AND j.parent_id IS NOT NULL
+    ), waits AS MATERIALIZED (
+        SELECT b.queue_id, b.job_id, c.id AS child_id FROM child c
         JOIN pgqueue.blocked b
-            ON b.queue_id = j.parent_queue_id AND b.job_id = j.parent_id
-        WHERE j.queue_id = in_queue AND j.id = ANY(job_ids)
+            ON b.queue_id = c.parent_queue_id AND b.job_id = c.parent_id
         ORDER BY b.queue_id, b.job_id FOR KEY SHARE OF b
     ), undone AS (
-        DELETE FROM pgqueue.settled s USING held h
+        DELETE FROM pgqueue.settled s USING (
+            SELECT w.queue_id, w.job_id, w.child_id FROM waits w
+            UNION ALL
+            SELECT f.queue_id, f.job_id, c.id FROM child c
+            JOIN pgqueue.finished f
+                ON f.queue_id = c.parent_queue_id AND f.job_id = c.parent_id
+            WHERE f.state = 'failed'
+        ) AS h
         WHERE s.queue_id = h.queue_id AND s.parent_id = h.job_id
             AND s.child_queue_id = in_queue AND s.child_id = h.child_id
         RETURNING s.queue_id, s.parent_id, s.child_id, s.policy
@@ -459,7 +496,21 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     INSERT INTO pgqueue.dependency
         (queue_id, child_id, parent_queue_id, parent_id, policy)
     SELECT in_queue, u.child_id, u.queue_id, u.parent_id, u.policy FROM undone u
-    ON CONFLICT DO NOTHING
+    ON CONFLICT DO NOTHING;
+    WITH waiting AS (
+        DELETE FROM pgqueue.ready r
+        WHERE r.queue_id = in_queue AND r.job_id = ANY(job_ids) AND r.moved AND EXISTS (
+            SELECT FROM pgqueue.dependency d
+            WHERE d.parent_queue_id = r.queue_id AND d.parent_id = r.job_id)
+        RETURNING r.job_id, r.queue_id, r.priority, r.attempt, r.stalled
+    ), blocked AS (
+        INSERT INTO pgqueue.blocked (job_id, queue_id, priority, attempt, stalled)
+        SELECT w.job_id, w.queue_id, w.priority, w.attempt, w.stalled FROM waiting w
+    )
+    INSERT INTO pgqueue.event (queue_id, job_id, name)
+    SELECT w.queue_id, w.job_id, 'waiting_children'
+    FROM waiting w JOIN pgqueue.queue q ON q.id = w.queue_id AND q.events;
+END
 $$
 """
 
@@ -524,45 +575,73 @@ JOIN pgqueue.queue q ON q.id = s.queue_id
 LEFT JOIN pgqueue.progress p ON p.queue_id = s.queue_id AND p.job_id = s.job_id
 """
 
+# Parents that wait for nothing any more, or for a child that failed and says so.
+RELEASABLE = """
+CREATE VIEW pgqueue.releasable AS
+SELECT b.queue_id, b.job_id, f.child_id AS failed_child, f.error
+FROM pgqueue.blocked b
+LEFT JOIN LATERAL (
+    SELECT s.child_id, s.error FROM pgqueue.settled s
+    WHERE s.queue_id = b.queue_id AND s.parent_id = b.job_id AND s.state = 'failed'
+        AND s.policy IN ('fail', 'continue') AND NOT s.counted AND s.policy = 'fail'
+    LIMIT 1
+) AS f ON true
+WHERE f.child_id IS NOT NULL
+    OR NOT EXISTS (
+        SELECT FROM pgqueue.dependency d
+        WHERE d.parent_queue_id = b.queue_id AND d.parent_id = b.job_id)
+    OR EXISTS (
+        SELECT FROM pgqueue.settled s
+        WHERE s.queue_id = b.queue_id AND s.parent_id = b.job_id AND s.state = 'failed'
+            AND s.policy IN ('fail', 'continue') AND NOT s.counted)
+"""
+
 # Lets parents go on that wait for nothing any more, and fails those whose child failed
 # and was to take them along. Call it in a transaction after the one that settled the
 # children: of children that settle at the same time, the last one to look sees all the
-# others. Whoever deletes the row of `blocked` releases, so it happens once.
+# others. Whoever deletes the row of `blocked` releases, so it happens once. The first
+# look takes no lock: ten thousand children do not queue up at their parent's row. The
+# second is under the lock, so that it sees every child whose add has committed.
 RELEASE = """
 CREATE FUNCTION pgqueue.release(queue_ids integer[], job_ids bigint[])
 RETURNS TABLE (queue_id integer, job_id bigint, parent_queue_id integer,
                parent_id bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 #variable_conflict use_column
+DECLARE
+    up_queues integer[];
+    up_jobs bigint[];
+    failed record;
 BEGIN
+    SELECT array_agg(l.queue_id), array_agg(l.job_id) INTO up_queues, up_jobs
+    FROM (
+        SELECT b.queue_id, b.job_id FROM pgqueue.blocked b
+        JOIN (
+            SELECT r.queue_id, r.job_id
+            FROM unnest(queue_ids, job_ids) AS a(queue_id, job_id)
+            JOIN pgqueue.releasable r ON r.queue_id = a.queue_id AND r.job_id = a.job_id
+            OFFSET 0
+        ) AS may ON b.queue_id = may.queue_id AND b.job_id = may.job_id
+        ORDER BY b.queue_id, b.job_id FOR UPDATE OF b SKIP LOCKED
+    ) AS l;
+    IF up_jobs IS NULL THEN
+        RETURN;
+    END IF;
     RETURN QUERY
-    WITH verdict AS MATERIALIZED (
-        SELECT b.queue_id, b.job_id, f.child_id AS failed_child, f.error
-        FROM unnest(queue_ids, job_ids) AS a(queue_id, job_id)
-        JOIN pgqueue.blocked b ON b.queue_id = a.queue_id AND b.job_id = a.job_id
-        LEFT JOIN LATERAL (
-            SELECT s.child_id, s.error FROM pgqueue.settled s
-            WHERE s.queue_id = b.queue_id AND s.parent_id = b.job_id
-                AND s.state = 'failed' AND s.policy = 'fail' LIMIT 1
-        ) AS f ON true
-        WHERE f.child_id IS NOT NULL
-            OR NOT EXISTS (
-                SELECT FROM pgqueue.dependency d
-                WHERE d.parent_queue_id = b.queue_id AND d.parent_id = b.job_id)
-            OR EXISTS (
-                SELECT FROM pgqueue.settled s
-                WHERE s.queue_id = b.queue_id AND s.parent_id = b.job_id
-                    AND s.state = 'failed' AND s.policy = 'continue')
-    ), released AS MATERIALIZED (
-        DELETE FROM pgqueue.blocked b USING verdict v
-        WHERE b.queue_id = v.queue_id AND b.job_id = v.job_id
+    WITH released AS MATERIALIZED (
+        DELETE FROM pgqueue.blocked b
+        USING unnest(up_queues, up_jobs) AS a(queue_id, job_id), pgqueue.releasable v
+        WHERE b.queue_id = a.queue_id AND b.job_id = a.job_id
+            AND v.queue_id = a.queue_id AND v.job_id = a.job_id
         RETURNING b.queue_id, b.job_id, b.run_at, b.priority, b.attempt, b.stalled,
-            v.failed_child, 'child ' || v.failed_child || ' failed: ' || v.error AS reason
+            v.failed_child, 'child ' || v.failed_child || ' failed: '
+                || coalesce(v.error, '') AS reason
     ), counted AS (
         -- A failure releases its parent once; a parent that waits again waits for the rest.
-        UPDATE pgqueue.settled s SET policy = 'ignore' FROM released r
+        UPDATE pgqueue.settled s SET counted = true FROM released r
         WHERE s.queue_id = r.queue_id AND s.parent_id = r.job_id
-            AND s.state = 'failed' AND s.policy = 'continue'
+            AND r.failed_child IS NULL AND s.state = 'failed'
+            AND s.policy IN ('fail', 'continue') AND NOT s.counted
     ), ready AS (
         INSERT INTO pgqueue.ready
             (job_id, seq, queue_id, priority, attempt, stalled, moved)
@@ -574,13 +653,31 @@ BEGIN
         INSERT INTO pgqueue.delayed (job_id, run_at, queue_id, priority, attempt, stalled)
         SELECT r.job_id, r.run_at, r.queue_id, r.priority, r.attempt, r.stalled
         FROM released r WHERE r.failed_child IS NULL AND r.run_at > clock_timestamp()
+    ), own AS MATERIALIZED (
+        -- Its own retention, as recover_jobs reads it: nonsense in it must not raise.
+        SELECT r.queue_id, r.job_id,
+            CASE WHEN k.flag = 'true' OR k.count ~ '^0+$' THEN 0
+                WHEN k.age ~ '^\\d{1,10}(\\.\\d+)?$' THEN k.age::double precision
+            END AS age,
+            CASE WHEN k.count ~ '^\\d{1,15}$' THEN k.count::bigint END AS count
+        FROM released r
+        JOIN pgqueue.job j ON j.queue_id = r.queue_id AND j.id = r.job_id
+        CROSS JOIN LATERAL (SELECT j.options -> 'remove_on_fail' AS rule) AS o
+        CROSS JOIN LATERAL (SELECT json_typeof(o.rule) AS kind, o.rule #>> '{}' AS flag,
+            CASE json_typeof(o.rule) WHEN 'object' THEN o.rule ->> 'age' END AS age,
+            CASE json_typeof(o.rule) WHEN 'object' THEN o.rule ->> 'count'
+                WHEN 'number' THEN o.rule #>> '{}' END AS count) AS k
+        WHERE r.failed_child IS NOT NULL AND k.kind IN ('boolean', 'number', 'object')
     ), kept AS (
         INSERT INTO pgqueue.finished (job_id, finished_at, expires_at, keep_count, queue_id,
             attempt, stalled, state, error)
-        SELECT r.job_id, clock_timestamp(),
-            clock_timestamp() + q.failed_age * interval '1 second', q.failed_count,
+        SELECT r.job_id, m.instant, m.instant + interval '1 second'
+                * CASE WHEN o.job_id IS NULL THEN q.failed_age ELSE o.age END,
+            CASE WHEN o.job_id IS NULL THEN q.failed_count ELSE o.count END,
             r.queue_id, r.attempt, r.stalled, 'failed', left(r.reason, 8192)
         FROM released r JOIN pgqueue.queue q ON q.id = r.queue_id
+        LEFT JOIN own o ON o.queue_id = r.queue_id AND o.job_id = r.job_id
+        CROSS JOIN (SELECT clock_timestamp() AS instant) AS m
         WHERE r.failed_child IS NOT NULL
     ), freed AS MATERIALIZED (
         DELETE FROM pgqueue.dependency d USING released r
@@ -591,20 +688,36 @@ BEGIN
         INSERT INTO pgqueue.settled (queue_id, parent_id, child_queue_id, child_id, state,
             policy, error)
         SELECT f.parent_queue_id, f.parent_id, f.queue_id, f.child_id, 'failed', f.policy,
-            f.reason
+            left(f.reason, 8192)
         FROM freed f WHERE f.policy <> 'remove'
+        ON CONFLICT DO NOTHING
     ), noted AS (
         INSERT INTO pgqueue.event (queue_id, job_id, name, data)
         SELECT r.queue_id, r.job_id, CASE WHEN r.failed_child IS NOT NULL THEN 'failed'
             WHEN r.run_at > clock_timestamp() THEN 'delayed' ELSE 'waiting' END,
             CASE WHEN r.failed_child IS NOT NULL
-                THEN json_build_object('reason', r.reason) END
+                THEN json_build_object('reason', left(r.reason, 8192)) END
         FROM released r JOIN pgqueue.queue q ON q.id = r.queue_id AND q.events
     )
     SELECT r.queue_id, r.job_id, f.parent_queue_id, f.parent_id
     FROM released r
     LEFT JOIN freed f ON f.queue_id = r.queue_id AND f.child_id = r.job_id
     CROSS JOIN LATERAL pgqueue.ring(r.queue_id) AS rung;
+    -- Those that failed free their deduplication ids; those not to be kept go at once.
+    FOR failed IN
+        SELECT f.queue_id AS its_queue, array_agg(f.job_id) AS jobs,
+            array_agg(f.job_id) FILTER (WHERE f.expires_at <= f.finished_at) AS gone
+        FROM unnest(up_queues, up_jobs) AS a(queue_id, job_id)
+        JOIN pgqueue.finished f ON f.queue_id = a.queue_id AND f.job_id = a.job_id
+        GROUP BY f.queue_id
+    LOOP
+        PERFORM pgqueue.settle_dedup(failed.its_queue, failed.jobs);
+        IF failed.gone IS NOT NULL THEN
+            DELETE FROM pgqueue.finished f
+            WHERE f.queue_id = failed.its_queue AND f.job_id = ANY(failed.gone);
+            PERFORM pgqueue.forget(failed.its_queue, failed.gone, true);
+        END IF;
+    END LOOP;
 END
 $$
 """
@@ -630,10 +743,11 @@ BEGIN
     DELETE FROM pgqueue.dedup d
     WHERE d.queue_id = in_queue AND d.job_id = ANY(job_ids)
         AND NOT (pruned AND d.expires_at > clock_timestamp());
-    DELETE FROM pgqueue.settled s
-    WHERE s.queue_id = in_queue AND s.parent_id = ANY(job_ids);
+    -- A child that settles at this moment is waited for; what it leaves goes after it.
     DELETE FROM pgqueue.dependency d
     WHERE d.parent_queue_id = in_queue AND d.parent_id = ANY(job_ids);
+    DELETE FROM pgqueue.settled s
+    WHERE s.queue_id = in_queue AND s.parent_id = ANY(job_ids);
     IF NOT pruned THEN
         INSERT INTO pgqueue.event (queue_id, job_id, name)
         SELECT in_queue, gone.id, 'removed'
@@ -742,6 +856,7 @@ DROPS = (
     "DROP FUNCTION pgqueue.room",
     "DROP FUNCTION pgqueue.forget, pgqueue.release, pgqueue.settle_dedup,"
     " pgqueue.add_special, pgqueue.repend",
+    "DROP VIEW pgqueue.releasable",
     "DROP FUNCTION pgqueue.add_jobs, pgqueue.add",
     "DROP VIEW pgqueue.jobs",
     "DROP FUNCTION pgqueue.note",
@@ -776,6 +891,7 @@ def upgrade() -> None:
         ADD,
         REPEND,
         SETTLE_DEDUP,
+        RELEASABLE,
         RELEASE,
         FORGET,
         ADD_OCCURRENCE,

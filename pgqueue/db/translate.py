@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from pgqueue.errors import DatabaseUnavailable, PayloadError, PgQueueError, SchemaError
+from pgqueue.errors import (
+    DatabaseUnavailable,
+    JobNotFound,
+    JobStateError,
+    PayloadError,
+    PgQueueError,
+    SchemaError,
+)
 
 MISSING: Final = frozenset({"42P01", "3F000", "42883", "42703", "42P10"})
 GONE: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25006", "25P03", "53300"})
 CONFLICT: Final = frozenset({"40001", "40P01", "55P03"})
 
+
+PARENT: Final = frozenset({"PQ001", "PQ002"})
+"""Raised by `pgqueue.add_jobs`: a child's parent does not exist, or has finished."""
 
 PASSING: Final = ("40", "53", "55", "57", "58", "XX", "54000")
 """Classes of errors that are not about what was sent, so that it may be sent again."""
@@ -53,6 +64,8 @@ def translate(error: psycopg.Error, where: str) -> PgQueueError | None:
             f"{where} has no pgqueue schema, or another version of it ({text}); "
             "run: pgqueue migrate"
         )
+    if code in PARENT:
+        return parent_error(code, error.diag.message_detail or "{}")
     if code == "42501":
         return SchemaError(f"this role may not use pgqueue's schema in {where}: {text}")
     if code.startswith("22"):
@@ -64,6 +77,15 @@ def translate(error: psycopg.Error, where: str) -> PgQueueError | None:
             "makes repeating it safe"
         )
     return None
+
+
+def parent_error(code: str, detail: str) -> PgQueueError:
+    """Return the error of an add under a parent that cannot have another child."""
+    about = json.loads(detail)
+    if code == "PQ001":
+        return JobNotFound(about["id"], about["queue"])
+    states = "waiting, delayed, active or waiting_children"
+    return JobStateError(about["id"], about["state"], states, "given children")
 
 
 def server_of(

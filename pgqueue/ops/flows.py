@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pgqueue import options, payload
-from pgqueue.errors import ConfigError, LeaseLost
+from pgqueue.errors import ConfigError, JobNotFound, LeaseLost
+from pgqueue.ops.bulk import BULK_BYTES, BULK_ROWS
 from pgqueue.ops.core import Op, Statement, atomic
-from pgqueue.ops.jobs import Added, add_encoded, find, snapshot
+from pgqueue.ops.jobs import add_encoded, find, from_row, snapshot
 from pgqueue.ops.queues import queue_id
+from pgqueue.parents import check_policy
 from pgqueue.types import FlowJob, FlowNode, Job, JsonValue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator
 
-POLICIES: Final = ("fail", "continue", "ignore", "remove")
 DEEPEST: Final = 100
+LOOK: Final = 2000
 
 
 class Parent(NamedTuple):
@@ -28,12 +31,17 @@ class Parent(NamedTuple):
     job_id: int
 
 
+FIRST: Final = Parent(0, 0)
+"""Before all parents."""
+
+
 @dataclass(slots=True)
 class Planted:
     """A node on its way into the database."""
 
     node: FlowNode
     parent: Parent | None
+    element: str
     job: Job | None = None
     children: list[Planted] = field(default_factory=list)
 
@@ -56,71 +64,100 @@ def check_flow(node: FlowNode, limit: int, depth: int = 0) -> None:
         raise ConfigError(f"a flow may be {DEEPEST} levels deep, this one is deeper")
     options.check_name(node.queue, "queue")
     options.encode_job(node.job(), limit)
-    if node.on_child_failure not in POLICIES:
-        allowed = f"one of {', '.join(POLICIES)}"
-        raise ConfigError.bad("on_child_failure", node.on_child_failure, allowed)
+    check_policy(node.on_child_failure)
     if depth and (node.key is not None or node.dedup is not None):
         raise ConfigError(
             f"node {node.name!r}: a child of a flow takes no key and no dedup; give the "
             "root a key, and adding the flow twice is harmless"
         )
+    children: object = node.children
+    if isinstance(children, (str, bytes)) or not isinstance(children, Sequence):
+        raise ConfigError.bad("children", children, "a list of FlowNode items")
     for child in node.children:
         check_flow(child, limit, depth + 1)
 
 
 @atomic
-def add_flow(root: FlowNode, limit: int, parent: Parent | None = None) -> Op[FlowJob]:
-    """Add a whole tree; parents wait for their children from the first moment."""
-    planted = Planted(root, parent)
+def add_flows(
+    roots: Sequence[FlowNode], limit: int, parent: Parent | None = None
+) -> Op[list[FlowJob]]:
+    """Add whole trees; parents wait for their children from the first moment.
+
+    One statement adds the nodes of one level and queue, up to a bound.
+    """
+    planted = [plant(root, parent, limit) for root in roots]
     ids: dict[str, int] = {}
-    level = [planted]
+    level = planted
     while level:
-        following: list[Planted] = []
         by_queue: dict[str, list[Planted]] = {}
         for one in level:
             by_queue.setdefault(one.node.queue, []).append(one)
-        for queue, group in by_queue.items():
+        level = []
+        # In one order, so that two flows with keys never wait for each other.
+        for queue in sorted(by_queue):
             if queue not in ids:
                 ids[queue] = yield from queue_id(queue)
-            elements = [encode_node(one, limit) for one in group]
-            added = yield from add_encoded(queue, elements)
-            for one, result in zip(group, added, strict=True):
-                yield from plant(one, result, ids[queue], following)
-        level = following
-    return planted.grown()
+            for group in slices(by_queue[queue]):
+                level += yield from add_group(queue, ids[queue], group, limit)
+    return [one.grown() for one in planted]
 
 
-def plant(
-    one: Planted, added: Added, in_queue: int, following: list[Planted]
-) -> Op[None]:
-    """Take in the answer for one node, and put its children in the next level."""
-    queue = one.node.queue
-    if added.existing:
-        # Only a root can have a key: the flow is there already, with its children.
-        one.job = yield from find(queue, added.id)
-        return
-    one.job = snapshot(
-        queue,
-        one.node.job(),
-        added,
-        blocked=bool(one.node.children),
-        parent_id=one.parent.job_id if one.parent else None,
-    )
-    here = Parent(in_queue, added.id)
-    one.children = [Planted(child, here) for child in one.node.children]
-    following += one.children
+def add_group(
+    queue: str, in_queue: int, group: list[Planted], limit: int
+) -> Op[list[Planted]]:
+    """Add nodes of one queue; return their children, which come next."""
+    following: list[Planted] = []
+    while group:
+        added = yield from add_encoded(queue, [one.element for one in group])
+        vanished: list[Planted] = []
+        for one, result in zip(group, added, strict=True):
+            if result.existing:
+                # Only a root can have a key: the flow is there, with its children.
+                one.job = yield from find(queue, result.id)
+                if one.job is None:
+                    vanished.append(one)
+                continue
+            one.job = snapshot(
+                queue,
+                one.node.job(),
+                result,
+                blocked=bool(one.node.children),
+                parent_id=one.parent.job_id if one.parent else None,
+            )
+            here = Parent(in_queue, result.id)
+            one.children = [plant(child, here, limit) for child in one.node.children]
+            following += one.children
+        # Removed since the key was looked at: it is free again.
+        group = vanished
+    return following
 
 
-def encode_node(one: Planted, limit: int) -> str:
-    """Return one node as `pgqueue.add_jobs` takes it."""
-    element = options.encode_job(one.node.job(), limit)
+def slices(nodes: list[Planted]) -> Iterator[list[Planted]]:
+    """Return nodes in groups that bound what one statement carries."""
+    group: list[Planted] = []
+    size = 0
+    for one in nodes:
+        group.append(one)
+        size += len(one.element)
+        if len(group) == BULK_ROWS or size >= BULK_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def plant(node: FlowNode, parent: Parent | None, limit: int) -> Planted:
+    """Return one node, encoded as `pgqueue.add_jobs` takes it."""
+    element = options.encode_job(node.job(), limit)
     extra: dict[str, JsonValue] = {}
-    if one.parent is not None:
-        extra["parent"] = {"queue_id": one.parent.queue_id, "id": one.parent.job_id}
-        extra["on_child_failure"] = one.node.on_child_failure
-    if one.node.children:
+    if parent is not None:
+        extra["parent"] = {"queue_id": parent.queue_id, "id": parent.job_id}
+        extra["on_child_failure"] = node.on_child_failure
+    if node.children:
         extra["blocked"] = True
-    return element if not extra else f"{element[:-1]},{json.dumps(extra)[1:]}"
+    if extra:
+        element = f"{element[:-1]},{json.dumps(extra)[1:]}"
+    return Planted(node, parent, element)
 
 
 @atomic
@@ -130,7 +167,8 @@ def add_child(lease_id: int, here: Parent, node: FlowNode) -> Op[FlowJob]:
     held = yield Statement("hold_lease", params)
     if not held:
         raise LeaseLost(here.job_id)
-    return (yield from add_flow(node, payload.MAX_BYTES, here).op)
+    [added] = yield from add_flows([node], payload.MAX_BYTES, here).op
+    return added
 
 
 def release(parents: Iterable[Parent]) -> Op[list[Parent]]:
@@ -156,11 +194,18 @@ def release(parents: Iterable[Parent]) -> Op[list[Parent]]:
     return released
 
 
-def release_forgotten(limit: int = 1000) -> Op[int]:
-    """Release parents that a worker left behind when it died at the wrong moment."""
-    rows = yield Statement("find_released", {"limit": limit})
-    released = yield from release([Parent(*row) for row in rows])
-    return len(released)
+def release_forgotten(after: Parent, limit: int = LOOK) -> Op[Parent]:
+    """Release parents that a worker left behind when it died at the wrong moment.
+
+    Looks at a page of those that wait, so that very many of them cost no more.
+
+    Returns:
+        Where the next call is to go on; `FIRST` after the last of them.
+    """
+    params = {"queue_id": after.queue_id, "job_id": after.job_id, "limit": limit}
+    rows = yield Statement("find_released", params)
+    yield from release([Parent(row[0], row[1]) for row in rows if row[2]])
+    return FIRST if len(rows) < limit else Parent(*rows[-1][:2])
 
 
 def children_values(in_queue: int, job_id: int) -> Op[dict[int, JsonValue]]:
@@ -181,17 +226,35 @@ def children_failures(in_queue: int, job_id: int) -> Op[dict[int, str]]:
 
 def get_flow(
     queue: str, job_id: int, depth: int, limit: int, after: int
-) -> Op[FlowJob | None]:
-    """Return a job with its children, down to *depth*, at most *limit* of each."""
-    job = yield from find(queue, job_id)
-    if job is None:
-        return None
-    children: list[FlowJob] = []
-    if depth > 0:
-        params = {"queue": queue, "job_id": job_id, "after": after, "limit": limit}
-        rows: Sequence[tuple[str, int]] = yield Statement("list_children", params)
-        for child_queue, child_id in rows:
-            child = yield from get_flow(child_queue, child_id, depth - 1, limit, 0)
-            if child is not None:
-                children.append(child)
-    return FlowJob(job, tuple(children))
+) -> Op[FlowJob]:
+    """Return a job with its children, down to *depth*, at most *limit* of each.
+
+    Two kinds of statements, whatever the size: one finds the tree, and one for each
+    queue reads its jobs.
+    """
+    params = {
+        "queue": queue,
+        "job_id": job_id,
+        "depth": depth,
+        "limit": limit,
+        "after": after,
+    }
+    rows = yield Statement("list_tree", params)
+    by_queue: dict[str, list[int]] = {}
+    for _, its_queue, its_id in rows:
+        by_queue.setdefault(its_queue, []).append(its_id)
+    jobs: dict[int, Job] = {}
+    for its_queue, ids in by_queue.items():
+        found = yield Statement("get_jobs", {"queue": its_queue, "job_ids": ids})
+        jobs.update((row[0], from_row(its_queue, row)) for row in found)
+    below: dict[int | None, list[int]] = {}
+    for parent_id, _, its_id in rows:
+        below.setdefault(parent_id, []).append(its_id)
+    if job_id not in jobs:
+        raise JobNotFound(job_id, queue)
+
+    def grow(root: int) -> FlowJob:
+        children = [child for child in below.get(root, []) if child in jobs]
+        return FlowJob(jobs[root], tuple(grow(child) for child in children))
+
+    return grow(job_id)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from pgqueue import options, payload
 from pgqueue.errors import ConfigError, JobNotFound, JobStateError
-from pgqueue.ops.core import Op, Row, Statement
+from pgqueue.ops.core import Op, Row, Statement, atomic
 from pgqueue.types import Job, JobState, NewJob, Page
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ def snapshot(
     """
     later = added.run_at is not None and added.run_at > added.created_at
     stored = options.stored_options(new)
+    if new.parent is not None:
+        parent_id = new.parent.id if isinstance(new.parent, Job) else new.parent[1]
     state = JobState.DELAYED if later else JobState.WAITING
     return Job(
         id=added.id,
@@ -237,7 +239,44 @@ def parse_cursor(after: object, states: Sequence[str]) -> Place | None:
     raise ConfigError.bad("after", after, "the cursor of a page with these states")
 
 
-def remove(queue: str, job_id: int) -> Op[bool]:
+@atomic
+def remove(queue: str, job_id: int, *, children: bool) -> Op[bool]:
+    """Remove one job that is not active; return whether there was one."""
+    level = (yield from offspring(queue, [job_id])) if children else []
+    if not (yield from remove_one(queue, job_id)):
+        return False
+    while level:
+        level = yield from remove_level(level)
+    return True
+
+
+Child: TypeAlias = "tuple[str, int]"
+"""The queue and the id of a job under another."""
+
+
+def offspring(queue: str, job_ids: Sequence[int]) -> Op[list[tuple[int, Child]]]:
+    """Return the children of some jobs, each beside the id of its parent."""
+    rows = yield Statement("list_offspring", {"queue": queue, "job_ids": list(job_ids)})
+    return [(row[0], (row[1], row[2])) for row in rows]
+
+
+def remove_level(
+    level: Sequence[tuple[int, Child]],
+) -> Op[list[tuple[int, Child]]]:
+    """Remove those of the jobs that are not active; return the children of those."""
+    by_queue: dict[str, list[int]] = {}
+    for _, (queue, job_id) in level:
+        by_queue.setdefault(queue, []).append(job_id)
+    following: list[tuple[int, Child]] = []
+    for queue, job_ids in by_queue.items():
+        below = yield from offspring(queue, job_ids)
+        rows = yield Statement("remove_jobs", removal(queue, job_ids))
+        gone = {row[0] for row in rows}
+        following += [(parent, child) for parent, child in below if parent in gone]
+    return following
+
+
+def remove_one(queue: str, job_id: int) -> Op[bool]:
     """Remove one job that is not active; return whether there was one."""
     while True:
         gone = yield Statement("remove_jobs", removal(queue, [job_id]))
@@ -260,6 +299,7 @@ def removal(
         "job_ids": list(job_ids),
         "waiting": states is None or "waiting" in states,
         "delayed": states is None or "delayed" in states,
+        "blocked": states is None or "waiting_children" in states,
         "finished": [
             state
             for state in ("completed", "failed")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pgqueue.ops.core import Op, Statement, atomic
+from pgqueue.ops.flows import Parent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 BATCH: Final = 1000
 
@@ -32,6 +36,15 @@ def recover(max_stalled: int) -> Op[list[Recovered]]:
     params = {"max_stalled": max_stalled, "reason": STALLED}
     rows = yield Statement("recover_jobs", params)
     return [Recovered(*row) for row in rows]
+
+
+def parents_of(recovered: Sequence[Recovered]) -> list[Parent]:
+    """Return the parents of jobs that failed, which may go on or fail now."""
+    return [
+        Parent(job.parent_queue_id, job.parent_id)
+        for job in recovered
+        if job.parent_queue_id is not None and job.parent_id is not None
+    ]
 
 
 def prune(queue_id: int, low: float) -> Op[tuple[int, float]]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pgqueue.types import JsonValue
 
 BATCH: Final = 1000
+LAST: Final = 2**63 - 1
 CLAIM_PAUSE: Final = 0.01
 CLAIM_LOOKS: Final = 200
 """A claim takes milliseconds; what writes leases for two seconds is none."""
@@ -105,16 +106,28 @@ def is_paused(queue: str) -> Op[bool]:
 def drain(queue: str, *, delayed: bool) -> Op[int]:
     """Remove the waiting jobs, and the delayed ones if asked; return how many."""
     found = yield from queue_id(queue)
+    mark = yield from mark_position()
     # Delayed jobs first: one that becomes due meanwhile is then among the waiting.
     drained = 0
     if delayed:
         drained += yield from drain_by_id("drain_delayed", found)
-    drained += yield from drain_waiting(found)
+    drained += yield from drain_waiting(found, mark)
     return drained
 
 
-def drain_waiting(queue_id: int) -> Op[int]:
-    """Remove waiting jobs in claim order; each batch begins where the last ended."""
+def mark_position() -> Op[int]:
+    """Return a position that jobs which become ready from here on have behind it."""
+    rows = yield Statement("mark_position", {})
+    mark: int = rows[0][0]
+    return mark
+
+
+def drain_waiting(queue_id: int, mark: int = LAST) -> Op[int]:
+    """Remove waiting jobs in claim order; each batch begins where the last ended.
+
+    Args:
+        mark: parents that were released behind this position stay.
+    """
     drained = 0
     priority, seq = -1, 0
     while True:
@@ -122,6 +135,7 @@ def drain_waiting(queue_id: int) -> Op[int]:
             "queue_id": queue_id,
             "priority": priority,
             "seq": seq,
+            "mark": mark,
             "limit": BATCH,
         }
         rows = yield Statement("drain_waiting", params)
@@ -199,6 +213,8 @@ def obliterate(queue: str, *, force: bool) -> Op[None]:
             yield Statement("drop_leases", {"queue_id": found})
         # First, so that none makes another job, and their pending jobs go too.
         yield Statement("drop_schedules", {"queue_id": found})
+        # Parents first, or their children's removal would make them ready.
+        yield from drain_by_id("drain_blocked", found)
         yield from drain_by_id("drain_delayed", found)
         yield from drain_waiting(found)
         yield from drain_by_id("drain_finished", found)

@@ -16,6 +16,7 @@ from pgqueue.types import (
     JsonValue,
     Keep,
     NewJob,
+    OnChildFailure,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Adding(Shell):
         expires: Duration | datetime | None = None,
         key: str | None = None,
         dedup: Dedup | None = None,
+        parent: Job | tuple[str, int] | None = None,
+        on_child_failure: OnChildFailure = "fail",
         remove_on_complete: Keep | None = None,
         remove_on_fail: Keep | None = None,
         keep_logs: int | None = None,
@@ -71,6 +74,10 @@ class Adding(Shell):
             dedup: let one job stand for all with the same id; see `Dedup`. An add that
                 is ignored returns the job that stands, or, if a throttled one is
                 removed already, its id as completed.
+            parent: a job, or (queue name, job id), that waits for this one: from now
+                on if it waits for others already, else once it calls `wait_children`.
+            on_child_failure: what this job's final failure does to its parent: fail
+                it, let it continue at once, be ignored, or leave no trace (remove).
             remove_on_complete: retention when it completes; see `KeepJobs`.
             remove_on_fail: retention when it fails for good.
             keep_logs: how many log lines are kept, the newest; all by default.
@@ -83,6 +90,8 @@ class Adding(Shell):
         Raises:
             ConfigError: an option is out of its range; nothing was sent.
             PayloadError: the data cannot be stored; nothing was sent.
+            JobNotFound: there is no such parent.
+            JobStateError: the parent has finished.
             UnsupportedConnection: *connection* is none of the accepted kinds.
         """
         new = NewJob(
@@ -98,6 +107,8 @@ class Adding(Shell):
             expires=expires,
             key=key,
             dedup=dedup,
+            parent=parent,
+            on_child_failure=on_child_failure,
             remove_on_complete=remove_on_complete,
             remove_on_fail=remove_on_fail,
             keep_logs=keep_logs,
@@ -179,6 +190,8 @@ class AsyncAdding(AsyncShell):
         expires: Duration | datetime | None = None,
         key: str | None = None,
         dedup: Dedup | None = None,
+        parent: Job | tuple[str, int] | None = None,
+        on_child_failure: OnChildFailure = "fail",
         remove_on_complete: Keep | None = None,
         remove_on_fail: Keep | None = None,
         keep_logs: int | None = None,
@@ -201,6 +214,8 @@ class AsyncAdding(AsyncShell):
             expires=expires,
             key=key,
             dedup=dedup,
+            parent=parent,
+            on_child_failure=on_child_failure,
             remove_on_complete=remove_on_complete,
             remove_on_fail=remove_on_fail,
             keep_logs=keep_logs,

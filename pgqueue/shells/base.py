@@ -19,17 +19,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Shell:
-    """A queue without its methods; `connection=` runs on the caller's, else on a pool."""
+class Caller:
+    """Runs operations: on the caller's connection if there is one, else on a pool."""
 
     def __init__(
-        self,
-        name: str,
-        *,
-        dsn: str | None = None,
-        size_limit: int = payload.MAX_BYTES,
+        self, *, dsn: str | None = None, size_limit: int = payload.MAX_BYTES
     ) -> None:
-        self.name = options.check_name(name, "queue name")
         self._settings = Settings.load(dsn)
         self._limit = options.check_int("size_limit", size_limit, 1, 2**30)
 
@@ -42,9 +37,6 @@ class Shell:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r})"
 
     def _run(self, op: Op[T] | Atomic[T], connection: Any) -> T:
         schema = self._settings.schema
@@ -72,8 +64,8 @@ class Shell:
                 error = raised
 
 
-class AsyncShell:
-    """The same, awaited."""
+class Shell(Caller):
+    """A queue without its methods."""
 
     def __init__(
         self,
@@ -83,6 +75,18 @@ class AsyncShell:
         size_limit: int = payload.MAX_BYTES,
     ) -> None:
         self.name = options.check_name(name, "queue name")
+        super().__init__(dsn=dsn, size_limit=size_limit)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+class AsyncCaller:
+    """The same, awaited."""
+
+    def __init__(
+        self, *, dsn: str | None = None, size_limit: int = payload.MAX_BYTES
+    ) -> None:
         self._settings = Settings.load(dsn)
         self._limit = options.check_int("size_limit", size_limit, 1, 2**30)
 
@@ -92,9 +96,6 @@ class AsyncShell:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r})"
 
     async def _run(self, op: Op[T] | Atomic[T], connection: Any) -> T:
         schema = self._settings.schema
@@ -120,3 +121,20 @@ class AsyncShell:
                     answer = await self._run(step, connection)
             except BaseException as raised:  # noqa: BLE001  it is for the course
                 error = raised
+
+
+class AsyncShell(AsyncCaller):
+    """The same, awaited."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        dsn: str | None = None,
+        size_limit: int = payload.MAX_BYTES,
+    ) -> None:
+        self.name = options.check_name(name, "queue name")
+        super().__init__(dsn=dsn, size_limit=size_limit)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"

@@ -62,13 +62,23 @@ class Jobs(Shell):
         op = job_ops.list_page(self.name, asked, skip, most, after)
         return self._run(op, connection)
 
-    def remove(self, job_id: int, *, connection: Any = None) -> bool:
+    def remove(
+        self, job_id: int, *, children: bool = True, connection: Any = None
+    ) -> bool:
         """Remove a job that is not active; return whether there was one.
+
+        A parent that waits for it waits for it no longer.
+
+        Args:
+            children: remove its children too, and theirs, whatever their queue and
+                state; one that is active stays, with what is below it.
 
         Raises:
             JobStateError: a worker runs the job.
         """
-        return self._run(job_ops.remove(self.name, check_id(job_id)), connection)
+        return self._run(
+            job_ops.remove(self.name, check_id(job_id), children=children), connection
+        )
 
 
 class AsyncJobs(AsyncShell):
@@ -94,6 +104,10 @@ class AsyncJobs(AsyncShell):
         op = job_ops.list_page(self.name, asked, skip, most, after)
         return await self._run(op, connection)
 
-    async def remove(self, job_id: int, *, connection: Any = None) -> bool:
+    async def remove(
+        self, job_id: int, *, children: bool = True, connection: Any = None
+    ) -> bool:
         """Remove a job that is not active; return whether there was one."""
-        return await self._run(job_ops.remove(self.name, check_id(job_id)), connection)
+        return await self._run(
+            job_ops.remove(self.name, check_id(job_id), children=children), connection
+        )

@@ -12,6 +12,7 @@ from typing import Final
 
 PLANNED_ANEW: Final = frozenset(
     {
+        "drain_blocked",
         "drain_delayed",
         "drain_finished",
         "drain_waiting",

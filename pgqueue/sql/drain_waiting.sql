@@ -1,11 +1,16 @@
 -- drain_waiting: waiting -> removed
--- Remove a batch of waiting jobs; the next job of a schedule stays, and a row that is being claimed is skipped.
+-- Remove a batch of waiting jobs; the next job of a schedule stays, and a row that is
+-- being claimed is skipped. Parents that were released since `mark` stay: they waited
+-- for children when the drain began.
 WITH gone AS MATERIALIZED (
     DELETE FROM pgqueue.ready WHERE ctid = ANY(ARRAY(
         SELECT r.ctid FROM pgqueue.ready r
         WHERE r.queue_id = %(queue_id)s AND (r.priority, r.seq) > (%(priority)s, %(seq)s)
             AND NOT EXISTS (SELECT FROM pgqueue.schedule s
                 WHERE s.queue_id = r.queue_id AND s.job_id = r.job_id)
+            AND NOT (r.moved AND r.seq > %(mark)s AND EXISTS (
+                SELECT FROM pgqueue.job j WHERE j.queue_id = r.queue_id
+                    AND j.id = r.job_id AND (j.options ->> 'flow') = 'true'))
         ORDER BY r.priority, r.seq LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     ))
     RETURNING queue_id, job_id, priority, seq

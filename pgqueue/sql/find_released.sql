@@ -1,12 +1,16 @@
 -- find_released: read
--- Parents that wait for nothing any more, or for a child that took them along: left
--- behind if a worker died between settling a child and releasing its parent.
-SELECT b.queue_id, b.job_id FROM pgqueue.blocked b
-WHERE NOT EXISTS (
-        SELECT FROM pgqueue.dependency d
-        WHERE d.parent_queue_id = b.queue_id AND d.parent_id = b.job_id)
-    OR EXISTS (
-        SELECT FROM pgqueue.settled s
-        WHERE s.queue_id = b.queue_id AND s.parent_id = b.job_id
-            AND s.state = 'failed' AND s.policy IN ('fail', 'continue'))
-LIMIT %(limit)s
+-- A page of the parents that wait, and whether they do for nothing: left behind if a
+-- worker died between settling a child and releasing its parent, or if two of the last
+-- children were removed at the same moment.
+WITH page AS MATERIALIZED (
+    SELECT b.queue_id, b.job_id FROM pgqueue.blocked b
+    WHERE (b.queue_id, b.job_id) > (%(queue_id)s, %(job_id)s)
+    ORDER BY b.queue_id, b.job_id LIMIT %(limit)s
+)
+SELECT p.queue_id, p.job_id, r.job_id IS NOT NULL
+FROM page p
+LEFT JOIN LATERAL (
+    SELECT v.job_id FROM pgqueue.releasable v
+    WHERE v.queue_id = p.queue_id AND v.job_id = p.job_id OFFSET 0
+) AS r ON true
+ORDER BY p.queue_id, p.job_id

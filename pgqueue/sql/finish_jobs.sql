@@ -67,6 +67,14 @@ WITH outcome AS MATERIALIZED (
     DELETE FROM pgqueue.log g
     WHERE g.queue_id = ANY(%(queue_ids)s) AND g.job_id = ANY(ARRAY(
         SELECT l.job_id FROM listed l WHERE l.state = 'removed' AND l.traces))
+), childless AS (
+    DELETE FROM pgqueue.settled s
+    WHERE s.queue_id = ANY(%(queue_ids)s) AND s.parent_id = ANY(ARRAY(
+        SELECT l.job_id FROM listed l WHERE l.state = 'removed' AND l.traces))
+), orphaned AS (
+    DELETE FROM pgqueue.dependency d
+    WHERE d.parent_queue_id = ANY(%(queue_ids)s) AND d.parent_id = ANY(ARRAY(
+        SELECT l.job_id FROM listed l WHERE l.state = 'removed' AND l.traces))
 ), recorded AS (
     INSERT INTO pgqueue.attempt (job_id, worker_id, started_at, finished_at, queue_id,
         attempt, error, stack, worker)

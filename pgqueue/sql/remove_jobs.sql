@@ -1,4 +1,4 @@
--- remove_jobs: waiting, delayed, completed, failed -> removed
+-- remove_jobs: waiting, delayed, waiting_children, completed, failed -> removed
 -- Remove jobs by id, from the states asked for only: a job that was claimed since it
 -- was looked up stays. The row of the state goes first; a job is removed by whoever
 -- deleted that row. A ctid read under this snapshot cannot be reused while it lives.
@@ -26,13 +26,18 @@ WITH asked AS MATERIALIZED (
     DELETE FROM pgqueue.delayed d USING asked a
     WHERE %(delayed)s AND d.queue_id = a.queue_id AND d.job_id = a.id
     RETURNING d.queue_id, d.job_id
+), blocked AS (
+    DELETE FROM pgqueue.blocked w USING asked a
+    WHERE %(blocked)s AND w.queue_id = a.queue_id AND w.job_id = a.id
+    RETURNING w.queue_id, w.job_id
 ), finished AS (
     DELETE FROM pgqueue.finished f USING asked a
     WHERE f.queue_id = a.queue_id AND f.job_id = a.id
         AND ARRAY[f.state] <@ %(finished)s
     RETURNING f.queue_id, f.job_id
 ), gone AS MATERIALIZED (
-    SELECT * FROM waiting UNION ALL SELECT * FROM delayed UNION ALL SELECT * FROM finished
+    SELECT * FROM waiting UNION ALL SELECT * FROM delayed
+    UNION ALL SELECT * FROM blocked UNION ALL SELECT * FROM finished
 ), forgotten AS MATERIALIZED (
     SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), false) AS jobs
     FROM gone g GROUP BY g.queue_id

@@ -1,4 +1,4 @@
--- retry_job: completed, failed -> waiting
+-- retry_job: completed, failed -> waiting, waiting_children
 -- Put a finished job back, at a fresh position; the runs it has made stay counted, unless
 -- asked. A parent that still waits for others waits for this child again.
 -- <@: with an equality on the state finished_order would look like the index to use.
@@ -13,6 +13,7 @@ WITH back AS MATERIALIZED (
     SELECT b.job_id, nextval('pgqueue.job_seq'), b.queue_id, j.priority, b.attempt, 0,
         true
     FROM back b JOIN pgqueue.job j ON j.queue_id = b.queue_id AND j.id = b.job_id
+    RETURNING job_id
 ), noted AS (
     INSERT INTO pgqueue.event (queue_id, job_id, name)
     SELECT b.queue_id, b.job_id, 'waiting'
@@ -21,3 +22,5 @@ WITH back AS MATERIALIZED (
 SELECT b.job_id, pgqueue.ring(b.queue_id),
     pgqueue.repend(b.queue_id, ARRAY[b.job_id])
 FROM back b
+-- Counted, so that it is put back before it may have to wait for children.
+CROSS JOIN (SELECT count(*) FROM ready) AS put

@@ -1,4 +1,4 @@
--- retry_jobs: completed, failed -> waiting
+-- retry_jobs: completed, failed -> waiting, waiting_children
 -- Put a batch of finished jobs back, the oldest first. None that finished after the call
 -- began: a job that fails again would come round for ever. Rows are gone through once.
 WITH seen AS MATERIALIZED (
@@ -27,6 +27,7 @@ WITH seen AS MATERIALIZED (
         SELECT t.priority FROM pgqueue.job t
         WHERE t.queue_id = %(queue_id)s AND t.id = b.job_id OFFSET 0
     ) AS j
+    RETURNING job_id
 ), noted AS (
     INSERT INTO pgqueue.event (queue_id, job_id, name)
     SELECT %(queue_id)s, b.job_id, 'waiting' FROM back b
@@ -37,3 +38,5 @@ SELECT (SELECT count(*) FROM back), (SELECT count(*) FROM seen), l.finished_at, 
     pgqueue.repend(%(queue_id)s, ARRAY(SELECT b.job_id FROM back b))
 FROM (SELECT s.finished_at, s.job_id FROM seen s
     ORDER BY s.finished_at DESC, s.job_id DESC LIMIT 1) AS l
+-- Counted, so that they are put back before some may have to wait for children.
+CROSS JOIN (SELECT count(*) FROM ready) AS put

@@ -87,7 +87,7 @@ class ActiveJob:
         self.child: bool = row[12]
         self.data: JsonValue = None
         self.progress: JsonValue = None
-        self.traces = self.attempt > 1 or self.stalled > 0
+        self.traces = self.attempt > 1 or self.stalled > 0 or self.options.flow
         self.cancelled = False
         self.reporter: Reporter | None = None
 
@@ -185,6 +185,7 @@ class ActiveJob:
         """
         flows.check_flow(node, payload.MAX_BYTES, 1)
         here = flows.Parent(self.queue_id, self.id)
+        self.traces = True
         return self._call(flows.add_child(self.lease_id, here, node))
 
     def wait_children(self) -> NoReturn:

@@ -119,7 +119,8 @@ class Claimer:
     @property
     def drained(self) -> bool:
         """Whether the queues were empty at the last look, and nothing is under way."""
-        owed = len(self._finisher) or self._finisher.expecting or self.emptied.owed
+        finisher, parents = self._finisher, self._parents
+        owed = len(finisher) or finisher.expecting or self.emptied.owed or parents
         return self._drained and self._dispatch.idle and not owed
 
     # The loop.
@@ -331,6 +332,7 @@ class Claimer:
         parents = set(self._parents)
         await self._session.drive(release(parents))
         self._parents -= parents
+        self._drained = False
         self._bell = True
 
     def _lost(self, taken: list[Ended], error: SessionLost) -> None:

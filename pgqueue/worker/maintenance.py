@@ -16,7 +16,7 @@ from pgqueue.db.run import AsyncConnection, arun
 from pgqueue.errors import PgQueueError
 from pgqueue.ops import events
 from pgqueue.ops import maintenance as ops
-from pgqueue.ops.flows import release_forgotten
+from pgqueue.ops.flows import FIRST, release, release_forgotten
 from pgqueue.ops.schedules import repair
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Maintenance:
         self._low: dict[int, float] = {}
         self._swept: dict[int, int] = {}
         self._looked = 0.0
+        self._released = FIRST
 
     async def run(self) -> None:
         """Go round until cancelled; a failure is reported and the round repeated."""
@@ -67,12 +68,15 @@ class Maintenance:
     async def once(self, connection: AsyncConnection) -> None:
         """Recover and prune, once."""
         schema = self._settings.schema
-        for job in await arun(connection, ops.recover(self._max_stalled), schema):
+        recovered = await arun(connection, ops.recover(self._max_stalled), schema)
+        for job in recovered:
             telemetry.emit("job.stalled", queue=job.queue, job_id=job.job_id)
             self._emitter.emit("stalled", job.job_id)
-        await arun(connection, release_forgotten(), schema)
         for problem in await arun(connection, repair(self._queues.values()), schema):
             self._emitter.error(PgQueueError(problem), "maintenance of schedules")
+        await arun(connection, release(ops.parents_of(recovered)), schema)
+        look = release_forgotten(self._released)
+        self._released = await arun(connection, look, schema)
         now = asyncio.get_running_loop().time()
         full = now - self._looked > FULL_LOOK
         await self._trim_events(connection, full=full)

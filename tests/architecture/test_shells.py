@@ -7,11 +7,19 @@ from typing import Any
 
 import pytest
 
-from pgqueue import AsyncQueue, AsyncQueueEvents, Queue, QueueEvents
+from pgqueue import (
+    AsyncFlowProducer,
+    AsyncQueue,
+    AsyncQueueEvents,
+    FlowProducer,
+    Queue,
+    QueueEvents,
+)
 
 PAIRS = [
     pytest.param(Queue, AsyncQueue, id="Queue"),
     pytest.param(QueueEvents, AsyncQueueEvents, id="QueueEvents"),
+    pytest.param(FlowProducer, AsyncFlowProducer, id="FlowProducer"),
 ]
 
 # The async twin's annotations, where they cannot be the same words.
@@ -20,6 +28,7 @@ SAME_WORDS = (
     ("AsyncConnection", "Connection"),
     ("AsyncContextManager", "ContextManager"),
     ("AsyncQueue", "Queue"),
+    ("AsyncFlowProducer", "FlowProducer"),
     ("Async", ""),
 )
 

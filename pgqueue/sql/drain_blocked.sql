@@ -1,0 +1,16 @@
+-- drain_blocked: waiting_children -> removed
+-- Remove a batch of jobs that wait for children (obliterate). One that somebody is
+-- adding a child to, or is releasing, is waited for: else it would stay behind.
+WITH gone AS MATERIALIZED (
+    DELETE FROM pgqueue.blocked WHERE ctid = ANY(ARRAY(
+        SELECT b.ctid FROM pgqueue.blocked b
+        WHERE b.queue_id = %(queue_id)s AND b.job_id > %(after)s
+        ORDER BY b.job_id LIMIT %(limit)s FOR UPDATE
+    ))
+    RETURNING queue_id, job_id
+), forgotten AS MATERIALIZED (
+    SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), false) AS jobs
+    FROM gone g GROUP BY g.queue_id
+)
+SELECT job_id FROM gone
+WHERE (SELECT count(f.jobs) FROM forgotten f) > 0 ORDER BY job_id DESC
