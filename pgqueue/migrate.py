@@ -13,15 +13,13 @@ from psycopg.conninfo import conninfo_to_dict
 from pgqueue.config import Settings, normal_dsn
 from pgqueue.db.pool import bad_dsn, unreachable
 from pgqueue.errors import SchemaError
+from pgqueue.schema import HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from alembic.config import Config
     from sqlalchemy import Engine
-
-HEAD: Final = "0002"
-"""The revision that this release works with."""
 
 LOCK: Final = 5_283_417_716_020_411_233
 

@@ -6,10 +6,14 @@ Built on first use, so that importing pgqueue does not load SQLAlchemy.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
+
+
+HEAD: Final = "0002"
+"""The revision that this release works with."""
 
 
 @cache

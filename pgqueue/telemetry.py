@@ -19,6 +19,7 @@ LEVELS: Final = {
     "job.completed": logging.DEBUG,
     "job.retrying": logging.WARNING,
     "job.failed": logging.ERROR,
+    "job.interrupted": logging.WARNING,
     "job.released": logging.DEBUG,
     "job.stalled": logging.WARNING,
     "lease.lost": logging.WARNING,

@@ -9,6 +9,7 @@ from pgqueue import migrate
 from pgqueue.cli.output import say
 from pgqueue.cli.params import Command, given_dsn
 from pgqueue.errors import SchemaError
+from pgqueue.schema import HEAD
 
 
 @click.command("migrate", cls=Command)
@@ -26,14 +27,14 @@ def command(*, check: bool, as_sql: bool) -> None:
     dsn = given_dsn()
     found = migrate.current(dsn)
     # Refuses a database that a newer release has migrated.
-    if check or (found is not None and found > migrate.HEAD):
+    if check or (found is not None and found > HEAD):
         migrate.check(dsn)
-    if found == migrate.HEAD:
-        say(f"the schema is at revision {migrate.HEAD}, as this release needs")
+    if found == HEAD:
+        say(f"the schema is at revision {HEAD}, as this release needs")
         return
     try:
         migrate.upgrade(dsn)
     except CommandError as error:
         raise SchemaError(f"the schema cannot be migrated: {error}") from error
     before = f"revision {found}" if found else "nothing"
-    say(f"migrated the schema from {before} to revision {migrate.HEAD}")
+    say(f"migrated the schema from {before} to revision {HEAD}")

@@ -67,12 +67,25 @@ def run(connection: SyncConnection, op: Op[T] | Atomic[T], schema: str) -> T:
                     statement.params,
                     prepare=False if statement.name in sql.PLANNED_ANEW else None,
                 )
-                rows = cursor.fetchall() if cursor.description else []
+                rows = fetch(cursor, connection)
             except psycopg.Error as error:
                 op.close()
                 if better := translated(error, connection):
                     raise better from error
                 raise
+
+
+def fetch(cursor: Cursor, connection: SyncConnection) -> list[Row]:
+    """Return the rows of a statement; in a caller's pipeline this waits for them."""
+    if not connection.pgconn.pipeline_status:
+        return cursor.fetchall() if cursor.description else []
+    try:
+        return cursor.fetchall()
+    except psycopg.ProgrammingError as error:
+        # The driver's own words for a statement without a result carry no code.
+        if error.sqlstate is not None:
+            raise
+        return []
 
 
 def run_atomic(connection: SyncConnection, atomic: Atomic[T], schema: str) -> T:
@@ -115,12 +128,24 @@ async def arun(connection: AsyncConnection, op: Op[T] | Atomic[T], schema: str) 
                     statement.params,
                     prepare=False if statement.name in sql.PLANNED_ANEW else None,
                 )
-                rows = await cursor.fetchall() if cursor.description else []
+                rows = await afetch(cursor, connection)
             except psycopg.Error as error:
                 op.close()
                 if better := translated(error, connection):
                     raise better from error
                 raise
+
+
+async def afetch(cursor: AsyncCursor, connection: AsyncConnection) -> list[Row]:
+    """Do what `fetch` does, awaiting the connection."""
+    if not connection.pgconn.pipeline_status:
+        return await cursor.fetchall() if cursor.description else []
+    try:
+        return await cursor.fetchall()
+    except psycopg.ProgrammingError as error:
+        if error.sqlstate is not None:
+            raise
+        return []
 
 
 async def arun_atomic(connection: AsyncConnection, atomic: Atomic[T], schema: str) -> T:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pgqueue.errors import LeaseLost
+from pgqueue.errors import LeaseLost, SchemaError
 from pgqueue.ops.core import Op, Statement
 from pgqueue.ops.queues import queue_id
+from pgqueue.schema import HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,18 @@ def register(
     name: str,
     queues: Sequence[str],
 ) -> Op[dict[str, int]]:
-    """Announce a worker before its first claim; return its queues' ids by name."""
+    """Announce a worker before its first claim; return its queues' ids by name.
+
+    Raises:
+        SchemaError: the schema is older than this release needs.
+    """
+    rows = yield Statement("schema_version", {})
+    found = rows[0][0] if rows else "none"
+    if found < HEAD or not rows:
+        raise SchemaError(
+            f"the schema is at revision {found}, this release needs {HEAD}; "
+            "run: pgqueue migrate"
+        )
     params = {
         "worker_id": worker_id,
         "lease": lease,

@@ -72,7 +72,11 @@ class Incarnation:
         self, stop: asyncio.Event, now: asyncio.Event, *, drain: bool
     ) -> bool:
         """Work until *stop*; return whether the leases ended before."""
-        queues = await self._register(stop)
+        try:
+            queues = await self._register(stop)
+        except BaseException:
+            await self._session.close()
+            raise
         if queues is None:
             await self._session.close()
             return False
@@ -266,6 +270,7 @@ class Incarnation:
         if self._fenced.is_set():
             return
         for job in self._executor.running():
+            telemetry.emit("job.interrupted", queue=job.queue, job_id=job.id)
             self._executor.abandon(job)
             self._finisher.add(job, interrupted(job, self._worker.max_stalled), 0.0)
         for job in self._strategies.abandon():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from pgqueue import telemetry
 from pgqueue.db import pool
 from pgqueue.db.run import AsyncConnection, arun
-from pgqueue.errors import PgQueueError
+from pgqueue.errors import JobFailed, PgQueueError
 from pgqueue.ops import events
 from pgqueue.ops import maintenance as ops
 from pgqueue.ops.flows import FIRST, release, release_forgotten
@@ -54,6 +54,13 @@ class Maintenance:
         self._looked = 0.0
         self._released = FIRST
 
+    def _report_failure(self, job: ops.Recovered) -> None:
+        """Say that a job failed for good, though no run of it raised anything."""
+        telemetry.emit(
+            "job.failed", queue=job.queue, job_id=job.job_id, reason=ops.STALLED
+        )
+        self._emitter.emit("failed", None, JobFailed(job.job_id, ops.STALLED))
+
     async def run(self) -> None:
         """Go round until cancelled; a failure is reported and the round repeated."""
         while True:
@@ -72,6 +79,8 @@ class Maintenance:
         for job in recovered:
             telemetry.emit("job.stalled", queue=job.queue, job_id=job.job_id)
             self._emitter.emit("stalled", job.job_id)
+            if job.failed:
+                self._report_failure(job)
         for problem in await arun(connection, repair(self._queues.values()), schema):
             self._emitter.error(PgQueueError(problem), "maintenance of schedules")
         await arun(connection, release(ops.parents_of(recovered)), schema)

@@ -93,8 +93,7 @@ class Worker:
         self.queues = tuple(
             dict.fromkeys(options.check_name(one, "queue name") for one in names)
         )
-        if not callable(handler):
-            raise ConfigError.bad("handler", handler, "a function of one argument")
+        check_handler(handler)
         if isolation not in ("thread", "process"):
             raise ConfigError.bad("isolation", isolation, "thread or process")
         if isolation == "process" and not can_be_sent(handler):
@@ -300,6 +299,28 @@ class Worker:
 def check_concurrency(value: int) -> int:
     """Return how many jobs may run at once."""
     return options.check_int("concurrency", value, 1, 10_000)
+
+
+def check_handler(handler: object) -> None:
+    """Raise unless *handler* can be called with a job and returns its result.
+
+    Raises:
+        ConfigError: it is no function, takes other arguments, or is a generator.
+    """
+    allowed = "a function of one argument, the job"
+    if not callable(handler):
+        raise ConfigError.bad("handler", handler, allowed)
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise ConfigError.bad(
+            "handler", handler, f"{allowed}, that returns, not yields"
+        )
+    try:
+        inspect.signature(handler).bind(None)
+    except TypeError as error:
+        raise ConfigError.bad("handler", handler, f"{allowed} ({error})") from None
+    except ValueError:
+        # Written in C without a signature: its first call will tell.
+        return
 
 
 async def cancel_rest() -> None:
