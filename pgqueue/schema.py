@@ -275,6 +275,18 @@ def add_job_model(tables: MetaData) -> None:
         sa.Column("next", sa.JSON),
     )
     sa.Index("dedup_job", dedup.c.queue_id, dedup.c.job_id)
+    sa.Index(
+        "dedup_expiry",
+        dedup.c.queue_id,
+        dedup.c.expires_at,
+        postgresql_where=dedup.c.expires_at.isnot(None),
+    )
+    sa.Index(
+        "dedup_kept_back",
+        dedup.c.queue_id,
+        dedup.c.job_id,
+        postgresql_where=dedup.c.next.isnot(None),
+    )
     sa.Table(
         "log",
         tables,

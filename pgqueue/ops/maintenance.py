@@ -82,3 +82,16 @@ def sweep_logs(queue_id: int, after: int) -> Op[int]:
     params = {"queue_id": queue_id, "after": after, "limit": BATCH}
     rows = yield Statement("sweep_logs", params)
     return rows[0][0] or 0
+
+
+def settle_dedup(queue_id: int) -> Op[None]:
+    """Free deduplication ids whose time is over, and add what was kept back for long.
+
+    A job that was failed by recovery, or by its child, settles here what a worker settles
+    when it finishes one.
+    """
+    yield Statement("expire_dedup", {"queue_id": queue_id, "limit": BATCH})
+    rows = yield Statement("find_kept_back", {"queue_id": queue_id, "limit": BATCH})
+    if rows:
+        job_ids = [row[0] for row in rows]
+        yield Statement("settle_dedup", {"queue_id": queue_id, "job_ids": job_ids})

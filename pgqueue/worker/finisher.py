@@ -273,7 +273,7 @@ def settle_dedup(taken: list[Ended]) -> list[Statement]:
             by_queue.setdefault(ended.job.queue_id, []).append(ended.job.id)
     return [
         Statement("settle_dedup", {"queue_id": queue_id, "job_ids": job_ids})
-        for queue_id, job_ids in by_queue.items()
+        for queue_id, job_ids in sorted(by_queue.items())
     ]
 
 
