@@ -311,7 +311,9 @@ def parse_options(text: str | None) -> Options:
 def expiry(stored: Options, created_at: datetime) -> datetime | None:
     """Return the instant after which a job is not to be started any more."""
     if isinstance(stored.expires, float):
-        return created_at + timedelta(seconds=stored.expires)
+        # A schedule adds its next job early: that one's time runs from its occurrence.
+        begin = stored.scheduled_at or created_at
+        return begin + timedelta(seconds=stored.expires)
     return stored.expires
 
 

@@ -89,6 +89,7 @@ def show(queue: str, key: str, *, count: int, as_json: bool) -> None:
 @click.option("--attempts", default=1, help="How many runs each job may have.")
 @click.option("--backoff", type=DURATION, help="The wait before a retry.")
 @click.option("--timeout", type=DURATION, help="How long one run may take.")
+@click.option("--expires", type=DURATION, help="Do not start a job later than this.")
 @json_option
 def set_(queue: str, key: str, data: Any, *, as_json: bool, **options: Any) -> None:
     """Make a schedule, or replace one; DATA is JSON, or - for stdin."""

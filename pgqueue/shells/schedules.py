@@ -11,6 +11,7 @@ from pgqueue.shells.checks import PAGE, check_schedule
 from pgqueue.types import NewJob
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from pgqueue.cron import Missed
@@ -41,8 +42,12 @@ class Schedules(Shell):
         attempts: int = 1,
         backoff: Backoff | Duration | str | None = None,
         timeout: Duration | None = None,
+        expires: Duration | None = None,
         remove_on_complete: Keep | None = None,
         remove_on_fail: Keep | None = None,
+        keep_logs: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        tags: Sequence[str] = (),
         connection: Any = None,
     ) -> Schedule:
         """Make a schedule, or give an existing one this rule and this job template.
@@ -66,6 +71,7 @@ class Schedules(Shell):
                 runs every missed one, up to a thousand in a row.
             name: the name of its jobs; *key* by default.
             data: what its jobs get.
+            expires: a job is not started later than this after its occurrence.
 
         The other options are those of `add`, for each job.
 
@@ -93,8 +99,12 @@ class Schedules(Shell):
             attempts=attempts,
             backoff=backoff,
             timeout=timeout,
+            expires=expires,
             remove_on_complete=remove_on_complete,
             remove_on_fail=remove_on_fail,
+            keep_logs=keep_logs,
+            headers=headers,
+            tags=tags,
         )
         template = options.encode_job(new, self._limit)
         op = schedule_ops.upsert(self.name, key, rule, template)
@@ -177,8 +187,12 @@ class AsyncSchedules(AsyncShell):
         attempts: int = 1,
         backoff: Backoff | Duration | str | None = None,
         timeout: Duration | None = None,  # noqa: ASYNC109  of the job, not the call
+        expires: Duration | None = None,
         remove_on_complete: Keep | None = None,
         remove_on_fail: Keep | None = None,
+        keep_logs: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        tags: Sequence[str] = (),
         connection: Any = None,
     ) -> Schedule:
         """Make a schedule, or give an existing one this rule and this job template."""
@@ -202,8 +216,12 @@ class AsyncSchedules(AsyncShell):
             attempts=attempts,
             backoff=backoff,
             timeout=timeout,
+            expires=expires,
             remove_on_complete=remove_on_complete,
             remove_on_fail=remove_on_fail,
+            keep_logs=keep_logs,
+            headers=headers,
+            tags=tags,
         )
         template = options.encode_job(new, self._limit)
         op = schedule_ops.upsert(self.name, key, rule, template)

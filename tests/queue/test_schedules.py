@@ -366,6 +366,29 @@ def test_an_occurrence_that_was_promoted_by_hand_is_not_repeated(
     assert queue.resume_schedule("a").next_at == after.next_at
 
 
+def test_steering_the_pending_job_leaves_the_schedule_alive(
+    queue: Queue, worker: HandWorker, sql: Sql
+) -> None:
+    made = queue.upsert_schedule("a", every=HOUR)
+    assert made.job_id is not None
+    assert made.next_at is not None
+    queue.change_priority(made.job_id, 5)
+    queue.change_delay(made.job_id, 7200)
+    assert queue.get_schedule("a") == made
+    queue.promote(made.job_id)
+    assert len(begin(worker, sql)) == 1
+    assert queue.get_schedule("a").next_at == made.next_at + timedelta(hours=1)
+
+
+def test_the_template_carries_what_add_takes(queue: Queue) -> None:
+    made = queue.upsert_schedule(
+        "a", every=HOUR, tags=["x"], headers={"trace": "1"}, timeout=5, backoff=2
+    )
+    assert made.job_id is not None
+    job = queue.get(made.job_id)
+    assert (job.tags, dict(job.headers), job.timeout) == (("x",), {"trace": "1"}, 5.0)
+
+
 def test_a_crash_between_claim_and_advance_is_repaired_once(
     queue: Queue, worker: HandWorker, sql: Sql
 ) -> None:

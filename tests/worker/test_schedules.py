@@ -102,6 +102,35 @@ async def test_a_failed_occurrence_does_not_stop_its_schedule(
     assert len(heard.of("failed")) == 6
 
 
+async def test_an_occurrence_expires_by_its_own_time_not_by_when_it_was_added(
+    queue: Queue, dsn: str, sql: Sql
+) -> None:
+    """The job is added an occurrence early, so long before it may start."""
+    seen: list[int] = []
+
+    async def handler(job: Any) -> None:
+        seen.append(job.id)
+
+    made = queue.upsert_schedule("tick", every=3600, expires=60, limit=2)
+    assert made.job_id is not None
+    assert queue.get(made.job_id).expires == made.next_at + timedelta(seconds=60)
+    sql.run(
+        "UPDATE pgqueue.job SET created_at = created_at - interval '2 hours';"
+        "UPDATE pgqueue.delayed SET run_at = now()"
+    )
+    async with Worker("work", handler, dsn=dsn):
+        await until_async(lambda: seen == [made.job_id])
+        sql.run(
+            "UPDATE pgqueue.job SET options = (options::jsonb || jsonb_build_object("
+            " 'scheduled_at', now() - interval '2 hours'))::json"
+            " WHERE id <> %(id)s",
+            {"id": made.job_id},
+        )
+        sql.run("UPDATE pgqueue.delayed SET run_at = now()")
+        queue.add("wake")
+        await until_async(lambda: queue.counts().failed == 1)
+
+
 async def test_jobs_removed_on_completion_advance_too(queue: Queue, dsn: str) -> None:
     count = 0
 
