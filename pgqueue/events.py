@@ -12,6 +12,7 @@ from pgqueue import options, telemetry
 from pgqueue.errors import ConfigError, DatabaseUnavailable, PgQueueError
 from pgqueue.ops import events as ops
 from pgqueue.shells.base import AsyncShell, Shell
+from pgqueue.shells.checks import check_timeout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -33,13 +34,6 @@ def check_consumer(consumer: object, start: object) -> str:
     if name.startswith(ops.WAITER):
         raise ConfigError.bad("consumer", name, f"a name without {ops.WAITER!r}")
     return name
-
-
-def check_timeout(timeout: Duration | None) -> ops.Patience:
-    """Return how patient a follower is."""
-    if timeout is None:
-        return ops.Patience(None)
-    return ops.Patience(options.check_duration("timeout", timeout))
 
 
 class QueueEvents(Shell):
@@ -102,7 +96,7 @@ class QueueEvents(Shell):
         Args:
             timeout: end after so many seconds without an event; 0 reads what is there.
         """
-        patience = check_timeout(timeout)
+        patience = ops.Patience(check_timeout(timeout))
         self.subscribe()
         return self._follow(patience)
 
@@ -187,7 +181,7 @@ class AsyncQueueEvents(AsyncShell):
 
         Unlike the sync one it subscribes when the first event is asked for.
         """
-        return self._follow(check_timeout(timeout))
+        return self._follow(ops.Patience(check_timeout(timeout)))
 
     async def _follow(self, patience: ops.Patience) -> AsyncIterator[Event]:
         await self.subscribe()

@@ -16,7 +16,7 @@ from pgqueue.ops.queues import queue_id
 from pgqueue.types import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 PAGE: Final = 500
 ALIVE: Final = 10.0
@@ -79,17 +79,22 @@ class Reader:
         self._told = False
         self._seen = 0.0
 
-    def subscribe(self) -> Course[None]:
-        """Register the consumer, and wait for those who may not have noticed."""
+    def subscribe(self, pause: Callable[[], Pause] | None = None) -> Course[None]:
+        """Register the consumer, and wait for those who may not have noticed.
+
+        Args:
+            pause: gives the pauses between two looks; it may give up.
+        """
         self._queue_id = yield queue_id(self._queue)
         params = {"begin": self._begin, **self._key()}
         [row] = yield statement("subscribe", params)
         self.handed = self.consumed = self._saved = Place(*row)
         self._seen = time.monotonic()
         asked, patience = None, Patience(None)
+        pause = pause or (lambda: Pause(patience.pause() or 0))
         while rows := (yield statement("writers_under_way", {"asked": asked})):
             asked = [row[0] for row in rows]
-            yield Pause(patience.pause() or 0)
+            yield pause()
 
     def hand(self, place: Place) -> None:
         """Note that the event before *place* is handed out, and the last one done."""
@@ -126,6 +131,11 @@ class Reader:
         params = {**self._key(), **place._asdict(), "told": self._told}
         yield Statement("save_place", params)
         self._saved, self._told, self._seen = place, False, time.monotonic()
+
+    def ending(self, job_id: int) -> Op[list[Row]]:
+        """Return the name and the data of a job's last terminal event, if any."""
+        params = {**self._key(), **self.handed._asdict(), "job_id": job_id}
+        return (yield Statement("find_ending", params))
 
     def _key(self) -> dict[str, object]:
         return {"queue_id": self._queue_id, "consumer": self._consumer}

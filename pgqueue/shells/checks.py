@@ -68,6 +68,11 @@ def check_id(job_id: object) -> int:
     return options.check_int("job_id", job_id, 1, 2**63 - 1)
 
 
+def check_timeout(timeout: Duration | None) -> float | None:
+    """Return a timeout in seconds; None is none."""
+    return None if timeout is None else options.check_duration("timeout", timeout)
+
+
 def check_range(start: int, end: int | None, limit: int | None) -> tuple[int, int]:
     """Return how many jobs to skip and how many to return at most."""
     skip = options.check_int("start", start, 0, 2**53)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgqueue.ops import jobs as job_ops
+from pgqueue.ops import results
 from pgqueue.shells.base import AsyncShell, Shell
-from pgqueue.shells.checks import check_id, check_range, check_states
+from pgqueue.shells.checks import check_id, check_range, check_states, check_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pgqueue.types import (
+        Duration,
         Job,
+        JsonValue,
         Page,
     )
 
@@ -29,6 +32,37 @@ class Jobs(Shell):
             JobNotFound: the queue has no job with this id.
         """
         return self._run(job_ops.get(self.name, check_id(job_id)), connection)
+
+    def result(
+        self,
+        job_id: int,
+        timeout: Duration | None = None,
+        *,
+        connection: Any = None,
+    ) -> JsonValue:
+        """Wait until a job has completed, and return what its handler returned.
+
+        The job is looked at again and again, at first after 10 ms, later twice a
+        second. One that its own `remove_on_complete` or `remove_on_fail` removes at
+        once is found through the queue's events, if it is still there when the call
+        begins to wait, and on a connection of our own; one that is removed at once by
+        the worker's policy is not.
+
+        Args:
+            timeout: how long to wait at most; None waits for ever, 0 only looks.
+
+        Raises:
+            JobFailed: the job failed for good.
+            JobNotFound: the queue has no such job, or it was removed meanwhile.
+            TimeoutError: it has not ended in time.
+        """
+        op = results.result(
+            self.name,
+            check_id(job_id),
+            check_timeout(timeout),
+            borrowed=connection is not None,
+        )
+        return self._walk(op, connection)
 
     def jobs(
         self,
@@ -87,6 +121,22 @@ class AsyncJobs(AsyncShell):
     async def get(self, job_id: int, *, connection: Any = None) -> Job:
         """Return a snapshot of a job."""
         return await self._run(job_ops.get(self.name, check_id(job_id)), connection)
+
+    async def result(
+        self,
+        job_id: int,
+        timeout: Duration | None = None,  # noqa: ASYNC109
+        *,
+        connection: Any = None,
+    ) -> JsonValue:
+        """Wait until a job has completed, and return what its handler returned."""
+        op = results.result(
+            self.name,
+            check_id(job_id),
+            check_timeout(timeout),
+            borrowed=connection is not None,
+        )
+        return await self._walk(op, connection)
 
     async def jobs(
         self,

@@ -13,6 +13,7 @@ from pgqueue import (
     AsyncQueue,
     Backoff,
     Counts,
+    Event,
     Job,
     KeepJobs,
     NewJob,
@@ -20,6 +21,7 @@ from pgqueue import (
     Queue,
     Schedule,
     SchedulePage,
+    QueueEvents,
 )
 
 if TYPE_CHECKING:
@@ -63,6 +65,14 @@ def asking_and_clearing(queue: Queue) -> None:
     assert_type(queue.clean(grace=60, limit=1000, state="paused"), list[int])
     queue.clean(60, state="finished")  # type: ignore[arg-type]
     queue.obliterate(force=True)
+
+
+def following(events: QueueEvents, queue: Queue) -> None:
+    for event in events.follow(timeout=1):
+        assert_type(event, Event)
+    assert_type(events.unsubscribe(), bool)
+    queue.result(1, timeout=timedelta(seconds=5))
+    queue.result(1, timeout="5s")  # type: ignore[arg-type]
 
 
 async def the_same_with_await(queue: AsyncQueue) -> None:
