@@ -19,9 +19,9 @@ from pgqueue import (
     NewJob,
     Page,
     Queue,
+    QueueEvents,
     Schedule,
     SchedulePage,
-    QueueEvents,
 )
 
 if TYPE_CHECKING:
