@@ -10,6 +10,7 @@ from pgqueue.errors import (
     JobNotFound,
     JobStateError,
     LeaseLost,
+    NoHandler,
     PayloadError,
     PgQueueError,
     QueueNotEmpty,
@@ -25,6 +26,7 @@ from pgqueue.events import AsyncQueueEvents, QueueEvents
 from pgqueue.flow import AsyncFlowProducer, FlowProducer
 from pgqueue.queue import Queue
 from pgqueue.schedule import Schedule, SchedulePage
+from pgqueue.shells.tasks import AsyncTask, Task, current_job
 from pgqueue.types import (
     Attempt,
     Backoff,
@@ -48,6 +50,7 @@ __all__ = [
     "AsyncFlowProducer",
     "AsyncQueue",
     "AsyncQueueEvents",
+    "AsyncTask",
     "Attempt",
     "Backoff",
     "ConfigError",
@@ -70,6 +73,7 @@ __all__ = [
     "Limits",
     "LogLine",
     "NewJob",
+    "NoHandler",
     "Page",
     "PayloadError",
     "PgQueueError",
@@ -82,8 +86,10 @@ __all__ = [
     "ScheduleNotFound",
     "SchedulePage",
     "SchemaError",
+    "Task",
     "Unrecoverable",
     "UnsupportedConnection",
     "WaitForChildren",
     "Worker",
+    "current_job",
 ]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pgqueue.shells.adding import AsyncAdding
 from pgqueue.shells.control import AsyncControl
 from pgqueue.shells.history import AsyncHistory
 from pgqueue.shells.jobs import AsyncJobs
 from pgqueue.shells.limiting import AsyncLimiting
 from pgqueue.shells.schedules import AsyncSchedules
+from pgqueue.shells.tasks import AsyncTasks
 from pgqueue.shells.whole import AsyncWhole
 
 
 class AsyncQueue(
-    AsyncAdding,
+    AsyncTasks,
     AsyncJobs,
     AsyncControl,
     AsyncHistory,

@@ -10,7 +10,7 @@ PgQueueError
 ├ ScheduleNotFound(LookupError)      no schedule of the queue has the key
 ├ QueueNotEmpty                      obliterate refused: jobs are active
 ├ JobError                           about one job
-│ ├ JobNotFound(LookupError) ├ JobStateError ├ LeaseLost └ JobFailed
+│ ├ JobNotFound(LookupError) ├ JobStateError ├ LeaseLost ├ NoHandler └ JobFailed
 └ HandlerSignal                      raised by handlers to steer their job
   ├ Unrecoverable ├ RetryLater ├ RateLimited └ WaitForChildren
 ```
@@ -112,6 +112,22 @@ class LeaseLost(JobError):
             f"the lease on job {job_id} ended before its outcome arrived; the outcome "
             "was dropped (raise `lease`, or keep the process responsive)",
         )
+
+
+class NoHandler(JobError):
+    """A worker claimed a job that none of its handlers is for, and gave it back.
+
+    It is heard by `error` listeners, once a name and minute.
+    """
+
+    def __init__(self, job_id: int, queue: str, name: str) -> None:
+        super().__init__(
+            job_id,
+            f"no handler here for {name!r} of queue {queue!r} (job {job_id}); such jobs "
+            "are held for other workers: register one, or a handler for all names",
+        )
+        self.queue = queue
+        self.name = name
 
 
 class JobFailed(JobError):

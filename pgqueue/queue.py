@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pgqueue.shells.adding import Adding
 from pgqueue.shells.control import Control
 from pgqueue.shells.history import History
 from pgqueue.shells.jobs import Jobs
 from pgqueue.shells.limiting import Limiting
 from pgqueue.shells.schedules import Schedules
+from pgqueue.shells.tasks import Tasks
 from pgqueue.shells.whole import Whole
 
 
-class Queue(Adding, Jobs, Control, History, Limiting, Schedules, Whole):
+class Queue(Tasks, Jobs, Control, History, Limiting, Schedules, Whole):
     """A named queue in a PostgreSQL database.
 
     Thread-safe, and safe to be made before a fork: connections belong to the process

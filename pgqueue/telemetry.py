@@ -21,6 +21,7 @@ LEVELS: Final = {
     "job.failed": logging.ERROR,
     "job.interrupted": logging.WARNING,
     "job.released": logging.DEBUG,
+    "job.unhandled": logging.ERROR,
     "job.stalled": logging.WARNING,
     "lease.lost": logging.WARNING,
     "worker.started": logging.INFO,

@@ -105,7 +105,7 @@ def make_worker(
     """
     if isinstance(found, Worker):
         # Checks the values; the listeners are on the one that was found.
-        checked = Worker(queues or found.queues, found.handler, **asked)
+        checked = Worker(queues or found.queues, found.handlers.default, **asked)
         if queues:
             found.queues = checked.queues
         for name in asked:

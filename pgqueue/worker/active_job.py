@@ -63,6 +63,7 @@ class ActiveJob:
         "queue",
         "queue_id",
         "raw_data",
+        "refused",
         "reporter",
         "seq",
         "stalled",
@@ -89,6 +90,7 @@ class ActiveJob:
         self.progress: JsonValue = None
         self.traces = self.attempt > 1 or self.stalled > 0 or self.options.flow
         self.cancelled = False
+        self.refused = False
         self.reporter: Reporter | None = None
 
     @property

@@ -8,7 +8,6 @@ when the pipe does, also in the middle of a job: nobody would hear the outcome.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 import os
 import signal
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pgqueue.errors import RateLimited, RetryLater, Unrecoverable, WaitForChildren
 from pgqueue.worker.active_job import ActiveJob
 from pgqueue.worker.emitter import Emitter
+from pgqueue.worker.handlers import Handlers, is_async
 from pgqueue.worker.outcome import BadResult, completed, describe, format_stack
 from pgqueue.worker.reporter import AsyncReporter, ThreadReporter
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def serve(
     pipe: Connection,
-    handler: Callable[[ActiveJob], Any],
+    handlers: Handlers,
     settings: Settings,
     worker_id: int,
 ) -> None:
@@ -45,20 +45,22 @@ def serve(
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         reporter = AsyncReporter(settings, worker_id, emitter)
-        is_async = inspect.iscoroutinefunction(handler)
         while (order := receive(pipe)) is not None:
             job = ActiveJob(order["queue"], order["queue_id"], tuple(order["row"]))
             job.data = order["data"]
-            job.reporter = reporter if is_async else ThreadReporter(reporter, loop)
-            tell(pipe, **runner.run(run(handler, job, is_async=is_async)))
+            handler = handlers.find(job.name)
+            assert handler is not None, "refused before it was sent"  # noqa: S101
+            asynchronous = is_async(handler)
+            job.reporter = reporter if asynchronous else ThreadReporter(reporter, loop)
+            tell(pipe, **runner.run(run(handler, job, asynchronous=asynchronous)))
 
 
 async def run(
-    handler: Callable[[ActiveJob], Any], job: ActiveJob, *, is_async: bool
+    handler: Callable[[ActiveJob], Any], job: ActiveJob, *, asynchronous: bool
 ) -> dict[str, Any]:
     """Run one job and return how it ended."""
     try:
-        if is_async:
+        if asynchronous:
             result = await handler(job)
         else:
             # In a thread, so that the loop can carry what the job reports.

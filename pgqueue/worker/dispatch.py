@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pgqueue.worker.active_job import ActiveJob
     from pgqueue.worker.emitter import Emitter
     from pgqueue.worker.finisher import Finisher
+    from pgqueue.worker.outcome import Outcome
 
 MAX_PREFETCH: Final = 2000
 PREFETCH_AHEAD: Final = 0.05
@@ -39,6 +40,7 @@ class Dispatch:
     """The claimed jobs of one worker on their way to the executor.
 
     Args:
+        refuse: returns what becomes of a job that is not to start.
         limit: returns how many jobs may run at once, now.
     """
 
@@ -49,7 +51,10 @@ class Dispatch:
         emitter: Emitter,
         limit: Callable[[], int],
         now: float,
+        *,
+        refuse: Callable[[ActiveJob], Outcome | None] | None,
     ) -> None:
+        self._refuse = refuse
         self._executor = executor
         self._finisher = finisher
         self._emitter = emitter
@@ -88,8 +93,12 @@ class Dispatch:
         return room - len(self._executor) - len(self._buffer)
 
     def add(self, job: ActiveJob) -> None:
-        """Take a claimed job; `start` starts it."""
-        self._buffer.append(job)
+        """Take a claimed job; `start` starts it, unless nobody here handles it."""
+        refused = self._refuse(job) if self._refuse is not None else None
+        if refused is None:
+            self._buffer.append(job)
+        else:
+            self._finisher.add(job, refused, 0.0)
 
     def start(self) -> None:
         """Start as many as there is room for."""

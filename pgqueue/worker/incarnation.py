@@ -20,6 +20,7 @@ from pgqueue.worker.claimer import Claimer
 from pgqueue.worker.dispatch import Dispatch
 from pgqueue.worker.executor import AsyncExecutor, ThreadExecutor
 from pgqueue.worker.finisher import Finisher
+from pgqueue.worker.handlers import Refusals
 from pgqueue.worker.heartbeat import Heartbeat
 from pgqueue.worker.intake import Intake
 from pgqueue.worker.isolating import IsolatingExecutor
@@ -28,6 +29,7 @@ from pgqueue.worker.outcome import Outcome, interrupted
 from pgqueue.worker.processes import ProcessExecutor, can_be_sent
 from pgqueue.worker.reporter import AsyncReporter, ThreadReporter
 from pgqueue.worker.session import Session
+from pgqueue.worker.sorting import SortingExecutor
 from pgqueue.worker.strategies import Strategies
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ class Incarnation:
         self._strategies = Strategies(worker.backoffs, worker.emitter, self._settle)
         self._reporter = AsyncReporter(worker.settings, worker_id, worker.emitter)
         self._executor = self._make_executor()
+        self._refusals = Refusals(worker.handlers, worker.emitter)
         self._resized: Callable[[], None] = lambda: None
         self._fenced = asyncio.Event()
         self._stilled = asyncio.Event()
@@ -126,27 +129,37 @@ class Incarnation:
 
     def _make_executor(
         self,
-    ) -> AsyncExecutor | ThreadExecutor | ProcessExecutor | IsolatingExecutor:
+    ) -> (
+        AsyncExecutor
+        | ThreadExecutor
+        | SortingExecutor
+        | ProcessExecutor
+        | IsolatingExecutor
+    ):
         worker = self._worker
         if worker.isolation == "process":
             return self._make_processes()
-        usual: AsyncExecutor | ThreadExecutor
-        if worker.is_async:
-            usual = AsyncExecutor(worker.handler, self._settle, self._reporter)
-        else:
-            usual = ThreadExecutor(
-                worker.handler,
-                self._settle,
-                ThreadReporter(self._reporter, self._loop),
-                worker.concurrency,
-            )
-        if not can_be_sent(worker.handler):
+        kinds = worker.handlers.kinds()
+        usual: AsyncExecutor | ThreadExecutor | SortingExecutor
+        on_loop = AsyncExecutor(
+            worker.handlers.one(asynchronous=True), self._settle, self._reporter
+        )
+        in_threads = ThreadExecutor(
+            worker.handlers.one(asynchronous=False),
+            self._settle,
+            ThreadReporter(self._reporter, self._loop),
+            worker.concurrency,
+        )
+        usual = on_loop if kinds == {True} else in_threads
+        if len(kinds) > 1:
+            usual = SortingExecutor(worker.handlers, on_loop, in_threads)
+        if not can_be_sent(worker.handlers):
             return usual
         return IsolatingExecutor(usual, self._make_processes)
 
     def _make_processes(self) -> ProcessExecutor:
         return ProcessExecutor(
-            self._worker.handler,
+            self._worker.handlers,
             self._settle,
             settings=self._worker.settings,
             worker_id=self._id,
@@ -163,6 +176,7 @@ class Incarnation:
                 self._emitter,
                 lambda: self._worker.concurrency,
                 self._loop.time(),
+                refuse=None if self._worker.handlers.default else self._refuse,
             ),
             finisher=self._finisher,
             emitter=self._emitter,
@@ -197,6 +211,9 @@ class Incarnation:
         return {queue_id for queue_id, now in found.items() if now}
 
     # Working.
+
+    def _refuse(self, job: ActiveJob) -> Outcome | None:
+        return self._refusals.refuse(job, self._loop.time())
 
     def _settle(self, job: ActiveJob, outcome: Outcome, ran: float) -> None:
         if outcome.strategy is not None:

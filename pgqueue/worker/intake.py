@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,12 @@ FALLBACK: Final = 5.0
 """The longest that a sleeping worker relies on being rung."""
 
 DELAYED_TRAIL: Final = 1.0
+
+SHY: Final = 0.25
+SHY_FOR: Final = 10.0
+"""A worker that held jobs which it does not handle comes up to `SHY` seconds late for due
+ones, at random, until `SHY_FOR` seconds after them: or always the same worker would be
+first to take them, and never the one that handles them."""
 
 FIRST_NAP: Final = 0.02
 LONGEST_NAP: Final = 1.0
@@ -57,6 +64,7 @@ class Intake:
     full: bool = False
     look_at: float = 0.0
     nap: float = FIRST_NAP
+    shy_until: float = float("-inf")
 
     def claim(self, worker_id: int, limit: int, now: float) -> Statement:
         """Return the statement that claims up to *limit* jobs."""
@@ -118,6 +126,9 @@ class Intake:
 
     def put_back(self, job: ActiveJob, at: float) -> None:
         """Note that a job runs again; without a delay maybe where it was before."""
+        if job.refused:
+            self.shy_until = max(self.shy_until, at + SHY_FOR)
+            at += random.uniform(0.0, SHY)  # noqa: S311
         self.due_at = min(self.due_at, at)
         self.seek.returned(job.priority, job.seq)
 
@@ -156,6 +167,8 @@ class Intake:
         if ahead is not None:
             held = not count and ahead <= -JUST_DUE
             wait = min(wait, max(STILL_DUE if held else 0.0, ahead))
+        if now < self.shy_until:
+            wait += random.uniform(0.0, SHY)  # noqa: S311
         self.due_at = now + wait
         moved: int = count
         return moved

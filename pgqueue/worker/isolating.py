@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pgqueue.worker.active_job import ActiveJob
     from pgqueue.worker.executor import AsyncExecutor, ThreadExecutor
     from pgqueue.worker.processes import ProcessExecutor
+    from pgqueue.worker.sorting import SortingExecutor
 
 
 class IsolatingExecutor:
@@ -21,7 +22,7 @@ class IsolatingExecutor:
 
     def __init__(
         self,
-        usual: AsyncExecutor | ThreadExecutor,
+        usual: AsyncExecutor | ThreadExecutor | SortingExecutor,
         isolated: Callable[[], ProcessExecutor],
     ) -> None:
         self._usual = usual

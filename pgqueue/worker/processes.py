@@ -22,14 +22,15 @@ from pgqueue.worker.executor import prepare, timed_out
 from pgqueue.worker.outcome import RemoteError, completed, failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
     from pgqueue.config import Settings
     from pgqueue.worker.active_job import ActiveJob
     from pgqueue.worker.emitter import Emitter
-    from pgqueue.worker.executor import Handler, Settle
+    from pgqueue.worker.executor import Settle
+    from pgqueue.worker.handlers import Handlers
 
 SPAWN: Final = multiprocessing.get_context("spawn")
 
@@ -38,7 +39,7 @@ class ProcessDied(Exception):
     """The process that ran a job ended before the job did."""
 
 
-def can_be_sent(handler: Callable[..., Any]) -> bool:
+def can_be_sent(handler: object) -> bool:
     """Whether a child process can import the handler: no lambda, nothing local."""
     try:
         pickle.dumps(handler)
@@ -62,20 +63,20 @@ class ProcessExecutor:
     """Runs handlers, `async def` or `def`, in child processes.
 
     Args:
-        handler: a function that a child process can import.
+        handlers: functions that a child process can import.
         settle: called with the outcome of each run, on the loop.
     """
 
     def __init__(
         self,
-        handler: Handler,
+        handlers: Handlers,
         settle: Settle,
         *,
         settings: Settings,
         worker_id: int,
         emitter: Emitter,
     ) -> None:
-        self._handler = handler
+        self._handlers = handlers
         self._settle = settle
         self._settings = settings
         self._worker_id = worker_id
@@ -140,7 +141,7 @@ class ProcessExecutor:
         ours, theirs = SPAWN.Pipe()
         process = SPAWN.Process(
             target=serve,
-            args=(theirs, self._handler, self._settings, self._worker_id),
+            args=(theirs, self._handlers, self._settings, self._worker_id),
             name="pgqueue-job",
             daemon=True,
         )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import secrets
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
@@ -17,18 +17,21 @@ from pgqueue.config import Settings
 from pgqueue.db.pool import aprobe
 from pgqueue.errors import ConfigError
 from pgqueue.worker.emitter import Emitter, Listener
+from pgqueue.worker.handlers import Handlers, check_handler
 from pgqueue.worker.incarnation import Incarnation
 from pgqueue.worker.processes import can_be_sent
 from pgqueue.worker.strategies import Strategy, check_strategies
 from pgqueue.worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from pgqueue.shells.tasks import AsyncTask, Task
     from pgqueue.types import Duration, Keep
     from pgqueue.worker.executor import Handler
 
 L = TypeVar("L", bound=Listener)
+H = TypeVar("H", bound=Callable[..., Any])
 
 DEFAULT_CONCURRENCY: Final = 10
 DEFAULT_LEASE: Final = 30.0
@@ -43,7 +46,8 @@ class Worker:
 
     Args:
         queues: the name of a queue, or several names.
-        handler: `async def handler(job)` runs on the loop; `def handler(job)` runs in
+        handler: for all jobs without a handler of their own, see `Worker.handler`.
+            `async def handler(job)` runs on the loop; `def handler(job)` runs in
             a thread. What it returns is the job's result; what it raises fails the
             run. `Unrecoverable` and `RetryLater` say what becomes of the job.
         concurrency: how many jobs run at once; `worker.concurrency = 20` changes it.
@@ -73,7 +77,7 @@ class Worker:
     def __init__(
         self,
         queues: str | Sequence[str],
-        handler: Handler,
+        handler: Handler | None = None,
         *,
         concurrency: int = DEFAULT_CONCURRENCY,
         lease: Duration = DEFAULT_LEASE,
@@ -93,7 +97,8 @@ class Worker:
         self.queues = tuple(
             dict.fromkeys(options.check_name(one, "queue name") for one in names)
         )
-        check_handler(handler)
+        if handler is not None:
+            check_handler(handler)
         if isolation not in ("thread", "process"):
             raise ConfigError.bad("isolation", isolation, "thread or process")
         if isolation == "process" and not can_be_sent(handler):
@@ -104,7 +109,7 @@ class Worker:
             )
         self.isolation = isolation
         self.processes = options.check_int("processes", processes, 1, 1024)
-        self.handler = handler
+        self.handlers = Handlers(handler)
         self._concurrency = check_concurrency(concurrency)
         self.lease = options.check_duration("lease", lease, positive=True)
         if self.lease < SHORTEST_LEASE:
@@ -131,6 +136,35 @@ class Worker:
         self._stop: asyncio.Event | None = None
         self._now: asyncio.Event | None = None
         self._incarnation: Incarnation | None = None
+
+    def handler(self, name: str) -> Callable[[H], H]:
+        """Let the decorated function run the jobs of a name; before the worker runs.
+
+        Jobs of other names go to the handler that the worker was made with. Without
+        one they are held for other workers, and `error` listeners get `NoHandler`.
+
+        Raises:
+            ConfigError: another handler has the name.
+        """
+
+        def register(handler: H) -> H:
+            self.handlers.register(name, handler)
+            return handler
+
+        return register
+
+    def register(self, *tasks: Task[..., Any] | AsyncTask[..., Any]) -> None:
+        """Run the jobs of functions decorated with `Queue.job`.
+
+        Raises:
+            ConfigError: one is of another queue, or its name has a handler already.
+        """
+        for task in tasks:
+            if task.queue not in self.queues:
+                raise ConfigError.bad(
+                    "task", task.name, f"one of the queues {', '.join(self.queues)}"
+                )
+            self.handlers.register(task.name, task.handle)
 
     @property
     def concurrency(self) -> int:
@@ -214,6 +248,7 @@ class Worker:
         """Work until `stop` is called, on the running loop, without touching signals."""
         if self._task is not None:
             raise ConfigError("this worker is running already")
+        self._check_handlers()
         if self._pid != os.getpid():
             raise ConfigError(
                 "this worker was made before a fork; make it in the child"
@@ -255,6 +290,19 @@ class Worker:
         self.stop()
         await self._background
 
+    def _check_handlers(self) -> None:
+        if not self.handlers.kinds():
+            raise ConfigError(
+                "this worker has no handler; give it one, or decorate functions with "
+                "@worker.handler(name)"
+            )
+        if self.isolation == "process" and not can_be_sent(self.handlers):
+            raise ConfigError.bad(
+                "handler",
+                list(self.handlers.named),
+                "with isolation='process' functions that a child process can import",
+            )
+
     async def _run_with_signals(self, *, drain: bool) -> None:
         loop = asyncio.get_running_loop()
 
@@ -287,40 +335,10 @@ class Worker:
         await self.emitter.settle(PATIENCE)
         telemetry.emit("worker.stopped", name=self.name)
 
-    @property
-    def is_async(self) -> bool:
-        """Whether the handler is `async def`."""
-        call: Any = self.handler
-        return inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(
-            getattr(call, "__call__", None)  # noqa: B004
-        )
-
 
 def check_concurrency(value: int) -> int:
     """Return how many jobs may run at once."""
     return options.check_int("concurrency", value, 1, 10_000)
-
-
-def check_handler(handler: object) -> None:
-    """Raise unless *handler* can be called with a job and returns its result.
-
-    Raises:
-        ConfigError: it is no function, takes other arguments, or is a generator.
-    """
-    allowed = "a function of one argument, the job"
-    if not callable(handler):
-        raise ConfigError.bad("handler", handler, allowed)
-    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-        raise ConfigError.bad(
-            "handler", handler, f"{allowed}, that returns, not yields"
-        )
-    try:
-        inspect.signature(handler).bind(None)
-    except TypeError as error:
-        raise ConfigError.bad("handler", handler, f"{allowed} ({error})") from None
-    except ValueError:
-        # Written in C without a signature: its first call will tell.
-        return
 
 
 async def cancel_rest() -> None:

@@ -10,18 +10,21 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, assert_type
 
 from pgqueue import (
+    ActiveJob,
     AsyncQueue,
     Backoff,
     Counts,
     Event,
     Job,
     KeepJobs,
+    Limits,
     NewJob,
     Page,
     Queue,
     QueueEvents,
     Schedule,
     SchedulePage,
+    Worker,
 )
 
 if TYPE_CHECKING:
@@ -81,3 +84,41 @@ async def the_same_with_await(queue: AsyncQueue) -> None:
     assert_type(await queue.add_bulk([NewJob("paint")], count_only=True), int)
     assert_type(await queue.count(), int)
     assert_type(await queue.clean(grace=60, state="failed"), list[int])
+
+
+def functions_that_are_jobs(queue: Queue, worker: Worker) -> None:
+    @queue.job(attempts=5)
+    def welcome(name: str, *, loud: bool = False) -> int:
+        return len(name)
+
+    assert_type(welcome.add("ada", loud=True), Job)
+    assert_type(welcome("ada"), int)
+    welcome.add(3)  # type: ignore[arg-type]
+    welcome.add("ada", quiet=True)  # type: ignore[call-arg]
+    welcome.using(delay=5).add("ada")
+    welcome.using(delay="5s")  # type: ignore[arg-type]
+    queue.job(tries=5)  # type: ignore[call-arg]
+    worker.register(welcome)
+
+    @worker.handler("resize")
+    def resize(job: ActiveJob) -> None: ...
+
+    worker.handler(3)  # type: ignore[arg-type]
+
+
+async def the_same_on_an_async_queue(queue: AsyncQueue) -> None:
+    @queue.job()
+    async def welcome(name: str) -> int:
+        return len(name)
+
+    assert_type(await welcome.add("ada"), Job)
+    assert_type(await welcome("ada"), int)
+    await welcome.add(3)  # type: ignore[arg-type]
+
+
+def limits(queue: Queue, worker: Worker) -> None:
+    worker.concurrency = 20
+    queue.set_concurrency(None)
+    queue.set_rate_limit(100, timedelta(minutes=1))
+    assert_type(queue.limits(), Limits)
+    queue.set_concurrency("3")  # type: ignore[arg-type]

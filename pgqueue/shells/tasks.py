@@ -1,0 +1,220 @@
+"""Functions that are jobs: `@queue.job()`, `task.add(…)`, `worker.register(task)`."""
+
+from __future__ import annotations
+
+import inspect
+from contextvars import ContextVar
+from functools import update_wrapper
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Generic,
+    ParamSpec,
+    TypedDict,
+    TypeVar,
+    Unpack,
+)
+
+from pgqueue import options
+from pgqueue.errors import ConfigError
+from pgqueue.shells.adding import Adding, AsyncAdding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from pgqueue.types import Backoff, Dedup, Duration, Job, Keep
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CURRENT: Final[ContextVar[Any]] = ContextVar("pgqueue_job")
+
+KINDS: Final = (
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.KEYWORD_ONLY,
+)
+
+
+class JobOptions(TypedDict, total=False):
+    """The keywords of `Queue.add`."""
+
+    delay: Duration | None
+    run_at: datetime | None
+    priority: int
+    lifo: bool
+    attempts: int
+    backoff: Backoff | Duration | str | None
+    timeout: Duration | None
+    expires: Duration | datetime | None
+    key: str | None
+    dedup: Dedup | None
+    remove_on_complete: Keep | None
+    remove_on_fail: Keep | None
+    keep_logs: int | None
+    stack_limit: int | None
+    headers: Mapping[str, str] | None
+    tags: Sequence[str]
+    connection: Any
+
+
+def current_job() -> Any:
+    """Return the `ActiveJob` for which a function decorated with `job` runs.
+
+    Raises:
+        LookupError: it was called directly.
+    """
+    return CURRENT.get()
+
+
+def check_function(function: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a function whose arguments all have names."""
+    signature = inspect.signature(function)
+    if any(one.kind not in KINDS for one in signature.parameters.values()):
+        allowed = "a function whose arguments can all be given by name"
+        raise ConfigError.bad("job", function, allowed)
+    return signature
+
+
+def handler_of(function: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Return the handler that calls a function with what a job holds."""
+    if inspect.iscoroutinefunction(function):
+
+        async def handle_async(job: Any) -> Any:
+            CURRENT.set(job)
+            return await function(**job.data)
+
+        return handle_async
+
+    def handle(job: Any) -> Any:
+        CURRENT.set(job)
+        return function(**job.data)
+
+    return handle
+
+
+class Task(Generic[P, R]):
+    """A function that is a job: called it runs, added it runs in a worker.
+
+    Attributes:
+        name: of its jobs.
+        queue: the name of their queue.
+    """
+
+    def __init__(
+        self,
+        queue: Adding,
+        function: Callable[P, R],
+        name: str | None,
+        given: JobOptions,
+    ) -> None:
+        self._queue = queue
+        self._function = function
+        self._given = given
+        self._signature = check_function(function)
+        self.name = options.check_name(name or function.__name__)
+        self.queue = queue.name
+        self.handle = handler_of(function)
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function, here and now."""
+        return self._function(*args, **kwargs)
+
+    def add(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+        """Add a job that calls the function with these arguments.
+
+        They are stored by their names, as JSON.
+
+        Raises:
+            TypeError: they do not fit the function.
+            PayloadError: one of them cannot be stored.
+        """
+        data = dict(self._signature.bind(*args, **kwargs).arguments)
+        return self._queue.add(self.name, data, **self._given)
+
+    def using(self, **given: Unpack[JobOptions]) -> Task[P, R]:
+        """Return the same job with other options, as in `task.using(delay=5).add(1)`."""
+        merged: JobOptions = {**self._given, **given}
+        return Task(self._queue, self._function, self.name, merged)
+
+
+class AsyncTask(Generic[P, R]):
+    """The same, of an `AsyncQueue`: `await task.add(…)`.
+
+    Attributes:
+        name: of its jobs.
+        queue: the name of their queue.
+    """
+
+    def __init__(
+        self,
+        queue: AsyncAdding,
+        function: Callable[P, R],
+        name: str | None,
+        given: JobOptions,
+    ) -> None:
+        self._queue = queue
+        self._function = function
+        self._given = given
+        self._signature = check_function(function)
+        self.name = options.check_name(name or function.__name__)
+        self.queue = queue.name
+        self.handle = handler_of(function)
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function, here and now."""
+        return self._function(*args, **kwargs)
+
+    async def add(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+        """Add a job that calls the function with these arguments.
+
+        They are stored by their names, as JSON.
+
+        Raises:
+            TypeError: they do not fit the function.
+            PayloadError: one of them cannot be stored.
+        """
+        data = dict(self._signature.bind(*args, **kwargs).arguments)
+        return await self._queue.add(self.name, data, **self._given)
+
+    def using(self, **given: Unpack[JobOptions]) -> AsyncTask[P, R]:
+        """Return the same job with other options, as in `task.using(delay=5).add(1)`."""
+        merged: JobOptions = {**self._given, **given}
+        return AsyncTask(self._queue, self._function, self.name, merged)
+
+
+class Tasks(Adding):
+    """Make functions jobs."""
+
+    def job(
+        self, name: str | None = None, **given: Unpack[JobOptions]
+    ) -> Callable[[Callable[P, R]], Task[P, R]]:
+        """Make the decorated function a job of this queue, with options as for `add`.
+
+        Args:
+            name: of its jobs; that of the function by default.
+
+        Raises:
+            ConfigError: the function takes positional-only or variable arguments.
+        """
+        return lambda function: Task(self, function, name, given)
+
+
+class AsyncTasks(AsyncAdding):
+    """The same; the task's `add` is awaited."""
+
+    def job(
+        self, name: str | None = None, **given: Unpack[JobOptions]
+    ) -> Callable[[Callable[P, R]], AsyncTask[P, R]]:
+        """Make the decorated function a job of this queue, with options as for `add`.
+
+        Args:
+            name: of its jobs; that of the function by default.
+
+        Raises:
+            ConfigError: the function takes positional-only or variable arguments.
+        """
+        return lambda function: AsyncTask(self, function, name, given)

@@ -1,0 +1,90 @@
+"""Functions that are jobs: `@queue.job()`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pgqueue import AsyncQueue, ConfigError, JobState, Queue, Worker, current_job
+from working import drain
+
+if TYPE_CHECKING:
+    from conftest import Sql
+
+
+async def test_a_function_is_called_with_what_was_added(dsn: str, queue: Queue) -> None:
+    @queue.job(attempts=5, priority=3)
+    async def greet(name: str, *, loud: bool = False) -> list[Any]:
+        """Say hello."""
+        return [name, loud, current_job().attempt]
+
+    @queue.job("halve")
+    def divide(number: float) -> list[Any]:
+        return [number / 2, current_job().name]
+
+    assert (greet.name, divide.name, greet.queue) == ("greet", "halve", "work")
+    assert greet.__doc__ == "Say hello."
+    added = [greet.add("ada", loud=True), greet.add(name="eve"), divide.add(3)]
+    assert (added[0].attempts, added[0].priority) == (5, 3)
+    assert added[0].data == {"name": "ada", "loud": True}
+    worker = Worker("work", dsn=dsn)
+    worker.register(greet, divide)
+    await drain(worker)
+    results = [queue.get(job.id).result for job in added]
+    assert results == [["ada", True, 1], ["eve", False, 1], [1.5, "halve"]]
+
+
+def test_a_task_can_be_called_like_the_function_it_was(queue: Queue) -> None:
+    @queue.job()
+    def double(number: int) -> int:
+        return 2 * number
+
+    assert double(4) == 8
+    assert queue.count() == 0
+
+
+def test_arguments_that_do_not_fit_are_refused_when_added(queue: Queue) -> None:
+    @queue.job()
+    def double(number: int) -> int:
+        return 2 * number
+
+    with pytest.raises(TypeError, match="number"):
+        double.add()  # type: ignore[call-arg]
+    with pytest.raises(ConfigError, match="by name"):
+        queue.job()(lambda *numbers: numbers)
+    with pytest.raises(ConfigError, match="by name"):
+        queue.job()(lambda **numbers: numbers)
+
+
+def test_options_of_one_add_override_those_of_the_task(queue: Queue, sql: Sql) -> None:
+    @queue.job(attempts=5)
+    def work() -> None: ...
+
+    with sql.connection.transaction(force_rollback=True):
+        later = work.using(delay=60, connection=sql.connection).add()
+        assert (later.state, later.attempts) == (JobState.DELAYED, 5)
+    assert queue.count() == 0
+    assert work.add().state == JobState.WAITING
+
+
+async def test_async_queues_make_tasks_whose_add_is_awaited(dsn: str) -> None:
+    async with AsyncQueue("work", dsn=dsn) as queue:
+
+        @queue.job()
+        async def greet(name: str) -> str:
+            return f"hello {name}"
+
+        job = await greet.add("ada")
+        worker = Worker("work", dsn=dsn)
+        worker.register(greet)
+        await drain(worker)
+        assert (await queue.get(job.id)).result == "hello ada"
+
+
+def test_a_task_of_another_queue_is_not_registered(dsn: str, queue: Queue) -> None:
+    @queue.job()
+    def work() -> None: ...
+
+    with pytest.raises(ConfigError, match="one of the queues other"):
+        Worker("other", dsn=dsn).register(work)
