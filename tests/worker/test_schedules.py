@@ -15,7 +15,7 @@ import pytest
 from pgqueue import Queue, Worker
 from processes import Process
 from waiting import until, until_async
-from working import KINDS, Heard, drain, handler_of
+from working import KINDS, Heard, drain, handler_of, work_for
 
 if TYPE_CHECKING:
     from conftest import PrivateServer, Sql
@@ -163,6 +163,57 @@ async def test_a_schedule_that_a_transaction_holds_stops_no_worker(
             connection.rollback()
             await until_async(lambda: queue.counts().delayed == 1)
     assert queue.get_schedule("held").iteration == 1
+
+
+async def test_a_queue_that_was_paused_for_long_runs_one_late_job(
+    queue: Queue, dsn: str, sql: Sql
+) -> None:
+    seen: list[Any] = []
+
+    async def handler(job: Any) -> None:
+        seen.append(job.scheduled_at)
+
+    queue.upsert_schedule("tick", every=60)
+    sql.run(
+        "UPDATE pgqueue.delayed SET run_at = run_at - interval '3 days';"
+        "UPDATE pgqueue.schedule SET next_at = next_at - interval '3 days';"
+        'UPDATE pgqueue.job SET options = \'{"schedule": "tick"}\''
+    )
+    queue.pause()
+    async with Worker("work", handler, dsn=dsn):
+        await until_async(lambda: queue.counts().waiting == 1)
+        assert queue.get_schedule("tick").iteration == 0
+        queue.resume()
+        await until_async(lambda: queue.counts().completed == 1)
+        assert queue.get_schedule("tick").iteration == 1
+    assert len(seen) == 1
+    assert queue.counts().delayed == 1
+
+
+async def test_a_queue_with_a_limit_fires_its_schedules(queue: Queue, dsn: str) -> None:
+    running = most = 0
+
+    async def handler(job: Any) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await work_for(0.005)
+        running -= 1
+
+    queue.set_concurrency(1)
+    queue.upsert_schedule("tick", every=0.02, limit=10)
+    async with Worker("work", handler, dsn=dsn):
+        await until_async(lambda: queue.counts().completed == 10)
+    assert most == 1
+
+
+@pytest.mark.parametrize("kind", ["async def", "def"])
+def test_isolated_handlers_run_schedules_too(queue: Queue, dsn: str, kind: str) -> None:
+    queue.upsert_schedule("tick", every=3600, immediately=True, data={"n": 1})
+    with Process(dsn, kind=kind, isolation="process", concurrency=1):
+        until(lambda: queue.counts().completed == 1)
+    assert queue.get_schedule("tick").iteration == 1
+    assert queue.counts().delayed == 1
 
 
 async def test_maintenance_repairs_a_schedule_whose_job_was_removed(
