@@ -288,6 +288,12 @@ def add_job_model(tables: MetaData) -> None:
         postgresql_where=dedup.c.next.isnot(None),
     )
     sa.Table(
+        "cancelled",
+        tables,
+        key("queue_id", sa.Integer()),
+        key("job_id", sa.BigInteger()),
+    )
+    sa.Table(
         "log",
         tables,
         key("queue_id", sa.Integer()),

@@ -164,6 +164,18 @@ def promote(queue: str, job_ids: tuple[int, ...], *, every: bool) -> None:
             say(f"job {job.id} in queue {queue} is {job.state}")
 
 
+@command.command("cancel")
+@click.argument("queue")
+@click.argument("job_ids", metavar="ID…", type=int, nargs=-1, required=True)
+def cancel(queue: str, job_ids: tuple[int, ...]) -> None:
+    """Stop jobs, also those that run: they end as failed."""
+    with Queue(queue, dsn=given_dsn()) as it:
+        for job_id in job_ids:
+            job = it.cancel(job_id)
+            told = "is told to stop" if job.state == "active" else f"is {job.state}"
+            say(f"job {job.id} in queue {queue} {told}")
+
+
 @command.command("logs")
 @click.argument("queue")
 @click.argument("job_id", metavar="ID", type=int)

@@ -33,6 +33,7 @@ class Listener:
     Args:
         rung: called with a queue's id for each notification.
         changed: called when listening begins and when it ends.
+        cancelled: called with a job's id when somebody cancels it while it runs.
     """
 
     def __init__(
@@ -40,10 +41,12 @@ class Listener:
         settings: Settings,
         rung: Callable[[int], None],
         changed: Callable[[], None],
+        cancelled: Callable[[int], None] | None = None,
     ) -> None:
         self._settings = settings
         self._rung = rung
         self._changed = changed
+        self._cancelled = cancelled
         self.ready = False
 
     async def run(self) -> None:
@@ -78,5 +81,9 @@ class Listener:
             async for notice in connection.notifies(timeout=PROBE):
                 if notice.payload.isdecimal():
                     self._rung(int(notice.payload))
+                elif self._cancelled is not None:
+                    word, _, job_id = notice.payload.partition(" ")
+                    if word == "cancel" and job_id.isdecimal():
+                        self._cancelled(int(job_id))
             async with asyncio.timeout(ANSWER):
                 await connection.execute("SELECT 1")

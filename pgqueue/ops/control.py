@@ -149,3 +149,20 @@ def save_data(in_queue: int, lease_id: int, job_id: int, data: str) -> Op[None]:
     rows = yield Statement("save_data", params)
     if not rows:
         raise LeaseLost(job_id)
+
+
+@atomic
+def cancel(queue: str, job_id: int) -> Op[Job]:
+    """Fail a job that waits; ask the worker of one that runs to stop it."""
+    place = {"queue": queue, "job_id": job_id}
+    while True:
+        done = yield Statement("cancel_job", place)
+        if not done:
+            done = yield Statement("mark_cancelled", place)
+        job = yield from get(queue, job_id)
+        if done:
+            return job
+        if job.state in FINISHED:
+            expected = "waiting, delayed or active"
+            raise JobStateError(job_id, job.state, expected, "cancelled")
+        # It changed state between the statements: look again.

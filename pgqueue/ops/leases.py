@@ -57,6 +57,12 @@ def renew(worker_id: int) -> Op[bool]:
     return bool(rows)
 
 
+def look_for_cancelled(worker_id: int) -> Op[list[int]]:
+    """Return the jobs that a worker runs and is asked to stop."""
+    rows = yield Statement("look_for_cancelled", {"worker_id": worker_id})
+    return [row[0] for row in rows]
+
+
 def sign_off(worker_id: int) -> Op[None]:
     """Remove a worker that has no lease left."""
     yield Statement("remove_worker", {"worker_id": worker_id})

@@ -84,12 +84,14 @@ def sweep_logs(queue_id: int, after: int) -> Op[int]:
     return rows[0][0] or 0
 
 
-def settle_dedup(queue_id: int) -> Op[None]:
-    """Free deduplication ids whose time is over, and add what was kept back for long.
+def settle_queue(queue_id: int) -> Op[None]:
+    """Cancel what was put back instead; free ids, and add what was kept back, too late.
 
     A job that was failed by recovery, or by its child, settles here what a worker settles
     when it finishes one.
     """
+    yield Statement("settle_cancelled", {"queue_id": queue_id})
+    yield Statement("unmark_cancelled", {"queue_id": queue_id})
     yield Statement("expire_dedup", {"queue_id": queue_id, "limit": BATCH})
     rows = yield Statement("find_kept_back", {"queue_id": queue_id, "limit": BATCH})
     if rows:

@@ -82,6 +82,22 @@ class Control(Shell):
         """
         return self._run(control.promote_all(self.name), connection)
 
+    def cancel(self, job_id: int, *, connection: Any = None) -> Job:
+        """Cancel a job, wherever it is: it ends as failed, with the reason `cancelled`.
+
+        One that does not run fails at once. One that runs is told in its worker: an
+        `async def` handler by CancelledError, a `def` handler by `job.cancelled`, a
+        process is killed. It is not retried, whatever its handler makes of it.
+
+        Returns:
+            The job; still active until its worker has stopped it.
+
+        Raises:
+            JobNotFound: the queue has no job with this id.
+            JobStateError: the job has finished.
+        """
+        return self._run(control.cancel(self.name, check_id(job_id)), connection)
+
     def update_data(
         self, job_id: int, data: JsonValue, *, connection: Any = None
     ) -> Job:
@@ -164,6 +180,10 @@ class AsyncControl(AsyncShell):
     async def promote_all(self, *, connection: Any = None) -> int:
         """Let all jobs that are delayed now run, in batches, in the order of their ids."""
         return await self._run(control.promote_all(self.name), connection)
+
+    async def cancel(self, job_id: int, *, connection: Any = None) -> Job:
+        """Cancel a job, wherever it is: it ends as failed, with the reason `cancelled`."""
+        return await self._run(control.cancel(self.name, check_id(job_id)), connection)
 
     async def update_data(
         self, job_id: int, data: JsonValue, *, connection: Any = None

@@ -44,6 +44,7 @@ class ActiveJob:
         attempts: how many there may be.
         priority: as added.
         stalled: how many runs ended because their worker was gone.
+        cancelled: it is to stop: somebody cancelled it, or its lease or time is over.
     """
 
     __slots__ = (
@@ -54,6 +55,7 @@ class ActiveJob:
         "claimed_epoch",
         "created_epoch",
         "data",
+        "dropped",
         "id",
         "lease_id",
         "name",
@@ -91,6 +93,7 @@ class ActiveJob:
         self.traces = self.attempt > 1 or self.stalled > 0 or self.options.flow
         self.cancelled = False
         self.refused = False
+        self.dropped = False
         self.reporter: Reporter | None = None
 
     @property
@@ -124,7 +127,7 @@ class ActiveJob:
             LeaseLost: another worker may run this job now; stop.
         """
         text = payload.encode(value, f"progress of job {self.id}")
-        if self.cancelled:
+        if self.dropped:
             raise LeaseLost(self.id)
         assert self.reporter is not None, "progress is for a running job"  # noqa: S101
         self.traces = True

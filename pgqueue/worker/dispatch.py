@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pgqueue.worker.outcome import RELEASED
+from pgqueue.worker.outcome import CANCELLED, RELEASED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from pgqueue.worker.active_job import ActiveJob
     from pgqueue.worker.emitter import Emitter
@@ -34,6 +34,7 @@ class Executor(Protocol):
     def __len__(self) -> int: ...
     def start(self, job: ActiveJob) -> None: ...
     def running(self) -> Iterable[ActiveJob]: ...
+    def cancel(self, job: ActiveJob) -> None: ...
 
 
 class Dispatch:
@@ -109,6 +110,15 @@ class Dispatch:
             if self._emitter.heard("active"):
                 self._emitter.emit("active", job.loaded().snapshot())
             self._executor.start(job)
+
+    def cancel(self, job_ids: Collection[int]) -> None:
+        """Stop the jobs of these ids that run, and do not start those that wait to."""
+        for job in self._executor.running():
+            if job.id in job_ids:
+                self._executor.cancel(job)
+        for job in [job for job in self._buffer if job.id in job_ids]:
+            self._buffer.remove(job)
+            self._finisher.add(job, CANCELLED, 0.0)
 
     def release(self) -> None:
         """Give back what has not started, and claim nothing ahead for a while."""

@@ -12,14 +12,25 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 from pgqueue import payload, telemetry
+from pgqueue.errors import Unrecoverable
 from pgqueue.worker.active_job import ActiveJob, Reporter
-from pgqueue.worker.outcome import Expired, Outcome, TimedOut, completed, failed
+from pgqueue.worker.outcome import (
+    CANCELLED,
+    Expired,
+    Outcome,
+    TimedOut,
+    completed,
+    failed,
+)
 
 Handler = Callable[[ActiveJob], Any]
 Settle = Callable[[ActiveJob, Outcome, float], None]
 
 GRACE: Final = 1.0
 """How long an `async def` handler may take to end once its timeout cancelled it."""
+
+CANCEL_GRACE: Final = 5.0
+"""How long an `async def` handler may take to end once it was cancelled (seconds)."""
 
 
 class AsyncExecutor:
@@ -59,8 +70,23 @@ class AsyncExecutor:
         """Cancel a running job; nobody will hear its outcome."""
         task = self._running.pop(job, None)
         if task is not None:
+            job.cancelled = job.dropped = True
+            task.cancel()
+
+    def cancel(self, job: ActiveJob) -> None:
+        """Cancel a running job; its outcome says so."""
+        task = self._running.get(job)
+        if task is not None and not job.cancelled:
             job.cancelled = True
             task.cancel()
+            self._loop.call_later(CANCEL_GRACE, self._let_go, job)
+
+    def _let_go(self, job: ActiveJob) -> None:
+        """Settle a cancelled job whose handler goes on."""
+        if job in self._running:
+            self.abandon(job)
+            telemetry.emit("worker.abandoned", queue=job.queue, job_id=job.id)
+            self._settle(job, CANCELLED, CANCEL_GRACE)
 
     def close(self) -> None:
         """Cancel what still runs."""
@@ -79,6 +105,8 @@ class AsyncExecutor:
         except BaseException as error:  # noqa: BLE001  whatever a handler raises
             # SystemExit and KeyboardInterrupt of a handler fail its job, no more.
             outcome = failed(job, error)
+        if job.cancelled:
+            outcome = CANCELLED
         if self._running.pop(job, None) is not None:
             self._settle(job, outcome, time.perf_counter() - began)
 
@@ -98,10 +126,11 @@ class AsyncExecutor:
 
     def _give_up(self, job: ActiveJob) -> None:
         if job in self._running:
+            seconds = job.options.timeout or 0.0
+            outcome = CANCELLED if job.cancelled else failed(job, timed_out(seconds))
             self.abandon(job)
             telemetry.emit("worker.abandoned", queue=job.queue, job_id=job.id)
-            seconds = job.options.timeout or 0.0
-            self._settle(job, failed(job, timed_out(seconds)), seconds + GRACE)
+            self._settle(job, outcome, seconds + GRACE)
 
 
 def prepare(job: ActiveJob) -> None:
@@ -109,8 +138,11 @@ def prepare(job: ActiveJob) -> None:
 
     Raises:
         PayloadError: the data cannot be read.
+        Unrecoverable: it was cancelled before it could start.
         Expired: it was to start earlier, or not at all.
     """
+    if job.cancelled:
+        raise Unrecoverable("cancelled")
     job.data = payload.decode(job.raw_data)
     if job.options.expires is not None and job.expired():
         raise Expired("expired before a worker could start it")
@@ -179,7 +211,7 @@ class ThreadExecutor:
         if timer is not None:
             timer.cancel()
         with self._lock:
-            job.cancelled = True
+            job.cancelled = job.dropped = True
             ended = any(done[0] is job for done in self._done)
         if not ended:
             # Its thread may never come back: make room for another.
@@ -192,6 +224,11 @@ class ThreadExecutor:
             self.abandon(job)
         for _ in range(self._threads):
             self._todo.put(None)
+
+    def cancel(self, job: ActiveJob) -> None:
+        """Tell a running job to stop; its thread cannot be made to."""
+        if job in self._running:
+            job.cancelled = True
 
     def _grow(self) -> None:
         self._threads += 1
@@ -209,8 +246,10 @@ class ThreadExecutor:
                 outcome = failed(job, error)
             # Abandoned or ended, never both: the threads are counted by it.
             with self._lock:
-                if job.cancelled:
+                if job.dropped:
                     return
+                if job.cancelled:
+                    outcome = CANCELLED
                 self._done.append((job, outcome, time.perf_counter() - began))
             # One wake-up for all that ends until the loop looks.
             if self._noticed:
@@ -223,7 +262,7 @@ class ThreadExecutor:
     def _next(self) -> ActiveJob | None:
         """Return the next job; None says that this thread is wanted no more."""
         job = self._todo.get()
-        return None if job is None or job.cancelled else job
+        return None if job is None or job.dropped else job
 
     def _collect(self) -> None:
         self._noticed = True
@@ -239,8 +278,9 @@ class ThreadExecutor:
         if job not in self._running:
             return
         timeout = job.options.timeout or 0.0
+        outcome = CANCELLED if job.cancelled else failed(job, timed_out(timeout))
         self.abandon(job)
-        self._settle(job, failed(job, timed_out(timeout)), timeout)
+        self._settle(job, outcome, timeout)
 
 
 def plain(result: Any) -> Any:

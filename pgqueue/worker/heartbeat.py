@@ -17,7 +17,7 @@ from pgqueue import telemetry
 from pgqueue.db.connect import configure, connect_options
 from pgqueue.db.run import run
 from pgqueue.errors import PgQueueError
-from pgqueue.ops.leases import renew
+from pgqueue.ops.leases import look_for_cancelled, renew
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +40,7 @@ class Heartbeat:
     Args:
         fenced: called, in the thread, once the database says that the worker is dead.
         ended: called, in the thread, at its end.
+        cancelled: called, in the thread, with the jobs that are to be stopped.
     """
 
     def __init__(
@@ -47,14 +48,17 @@ class Heartbeat:
         settings: Settings,
         worker_id: int,
         lease: float,
+        *,
         fenced: Callable[[], None],
         ended: Callable[[], None],
+        cancelled: Callable[[list[int]], None],
     ) -> None:
         self._settings = settings
         self._worker_id = worker_id
         self._lease = lease
         self._fenced = fenced
         self._ended = ended
+        self._cancelled = cancelled
         self._stop = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name="pgqueue-heartbeat", daemon=True
@@ -107,7 +111,12 @@ class Heartbeat:
             options["tcp_user_timeout"] = max(1000, int(self._lease * 500))
             self._connection = psycopg.connect(self._settings.dsn, **options)
             configure(self._connection)
-        return run(self._connection, renew(self._worker_id), self._settings.schema)
+        schema = self._settings.schema
+        alive = run(self._connection, renew(self._worker_id), schema)
+        look = look_for_cancelled(self._worker_id)
+        if alive and (job_ids := run(self._connection, look, schema)):
+            self._cancelled(job_ids)
+        return alive
 
     def _drop(self) -> None:
         if self._connection is not None:

@@ -69,6 +69,7 @@ class Incarnation:
             worker.lease,
             fenced=lambda: self._from_thread(self._fenced),
             ended=lambda: self._from_thread(self._stilled),
+            cancelled=self._cancel_from_thread,
         )
 
     async def live(
@@ -83,7 +84,12 @@ class Incarnation:
         if queues is None:
             await self._session.close()
             return False
-        listener = Listener(self._worker.settings, self._on_ring, self._on_listening)
+        listener = Listener(
+            self._worker.settings,
+            self._on_ring,
+            self._on_listening,
+            lambda job_id: self._cancel([job_id]),
+        )
         self._listener: Listener | None = (
             listener if self._worker.settings.listen else None
         )
@@ -167,17 +173,18 @@ class Incarnation:
         )
 
     def _make_claimer(self, queues: dict[str, int]) -> Claimer:
+        self._dispatch = Dispatch(
+            self._executor,
+            self._finisher,
+            self._emitter,
+            lambda: self._worker.concurrency,
+            self._loop.time(),
+            refuse=None if self._worker.handlers.default else self._refuse,
+        )
         return Claimer(
             session=self._session,
             intakes=[Intake(name, queue_id) for name, queue_id in queues.items()],
-            dispatch=Dispatch(
-                self._executor,
-                self._finisher,
-                self._emitter,
-                lambda: self._worker.concurrency,
-                self._loop.time(),
-                refuse=None if self._worker.handlers.default else self._refuse,
-            ),
+            dispatch=self._dispatch,
             finisher=self._finisher,
             emitter=self._emitter,
             worker_id=self._id,
@@ -225,6 +232,14 @@ class Incarnation:
 
     def _on_ring(self, queue_id: int) -> None:
         self._claimer.rung(queue_id)
+
+    def _cancel(self, job_ids: list[int]) -> None:
+        self._dispatch.cancel(job_ids)
+        self._claimer.ended()
+
+    def _cancel_from_thread(self, job_ids: list[int]) -> None:
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._cancel, job_ids)
 
     def _on_listening(self) -> None:
         self._claimer.look()

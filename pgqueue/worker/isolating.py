@@ -58,6 +58,12 @@ class IsolatingExecutor:
         if self._isolated is not None:
             self._isolated.abandon(job)
 
+    def cancel(self, job: ActiveJob) -> None:
+        """Tell a running job to stop."""
+        self._usual.cancel(job)
+        if self._isolated is not None:
+            self._isolated.cancel(job)
+
     def close(self) -> None:
         """End what still runs."""
         self._usual.close()

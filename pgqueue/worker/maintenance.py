@@ -97,7 +97,7 @@ class Maintenance:
             pruned, low = await arun(connection, ops.prune(queue_id, low), schema)
             self._low[queue_id] = low
             pruned += await arun(connection, ops.trim(queue_id), schema)
-            await arun(connection, ops.settle_dedup(queue_id), schema)
+            await arun(connection, ops.settle_queue(queue_id), schema)
             swept = self._swept.get(queue_id, 0)
             op = ops.sweep_logs(queue_id, swept)
             self._swept[queue_id] = await arun(connection, op, schema)

@@ -60,6 +60,8 @@ class Outcome:
 COMPLETED: Final = Outcome("completed")
 RELEASED: Final = Outcome("released")
 CHILDREN: Final = Outcome("children")
+CANCELLED: Final = Outcome("failed", reason="cancelled")
+"""What a run comes to that was cancelled, whatever its handler made of it."""
 
 
 class TimedOut(Exception):

@@ -19,7 +19,7 @@ from pgqueue import payload
 from pgqueue.errors import RateLimited, RetryLater, Unrecoverable, WaitForChildren
 from pgqueue.worker.child import serve
 from pgqueue.worker.executor import prepare, timed_out
-from pgqueue.worker.outcome import RemoteError, completed, failed
+from pgqueue.worker.outcome import CANCELLED, RemoteError, completed, failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -126,8 +126,14 @@ class ProcessExecutor:
         """End a running job with its process; nobody will hear its outcome."""
         child = self._running.pop(job, None)
         if child is not None:
-            job.cancelled = True
+            job.cancelled = job.dropped = True
             self._kill(child)
+
+    def cancel(self, job: ActiveJob) -> None:
+        """End a running job with its process."""
+        if child := self._running.get(job):
+            self.abandon(job)
+            self._settle(job, CANCELLED, time.perf_counter() - child.began)
 
     def close(self) -> None:
         """End all children."""

@@ -37,7 +37,7 @@ class AsyncReporter:
 
     async def call(self, job: ActiveJob, op: Op[Any] | Atomic[Any]) -> Any:
         """Run an operation of a job's own; refused once its lease has ended."""
-        if job.cancelled:
+        if job.dropped:
             raise LeaseLost(job.id)
         async with pool.aconnection(self._settings, self) as connection:
             return await arun(connection, op, self._settings.schema)

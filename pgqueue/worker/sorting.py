@@ -46,6 +46,11 @@ class SortingExecutor:
         self._on_loop.abandon(job)
         self._in_threads.abandon(job)
 
+    def cancel(self, job: ActiveJob) -> None:
+        """Tell a running job to stop."""
+        self._on_loop.cancel(job)
+        self._in_threads.cancel(job)
+
     def close(self) -> None:
         """End what still runs."""
         self._on_loop.close()

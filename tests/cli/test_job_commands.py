@@ -171,3 +171,9 @@ def test_logs_go_on_where_they_ended(cli: Cli, queue: Queue) -> None:
     rest = cli("job", "logs", "paint", "1", "--after", str(first[-1]["id"])).out
     assert "line 2" in rest
     assert "line 1" not in rest
+
+
+def test_cancel_says_what_became_of_it(cli: Cli, queue: Queue) -> None:
+    queue.add("x")
+    assert cli("job", "cancel", "paint", "1").out == "job 1 in queue paint is failed\n"
+    assert queue.get(1).error == "cancelled"

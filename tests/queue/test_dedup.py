@@ -248,7 +248,7 @@ def test_a_crash_keeps_the_id_and_what_was_kept_back(
         worker.miss_heartbeats()
         sql.run("UPDATE pgqueue.lease SET claimed_at = claimed_at - interval '1 hour'")
         run(sql.connection, maintenance.recover(1), "pgqueue")
-        op = maintenance.settle_dedup(worker.queue_id)
+        op = maintenance.settle_queue(worker.queue_id)
         run(sql.connection, op, "pgqueue")
         if not stalls:
             assert queue.add("n", 9, dedup=SIMPLE).id == first.id
@@ -317,7 +317,7 @@ def test_ids_whose_time_is_over_are_deleted(
     sql.run(
         "UPDATE pgqueue.dedup SET expires_at = clock_timestamp() WHERE dedup_id = 'one'"
     )
-    run(sql.connection, maintenance.settle_dedup(worker.queue_id), "pgqueue")
+    run(sql.connection, maintenance.settle_queue(worker.queue_id), "pgqueue")
     left = sql.all("SELECT dedup_id FROM pgqueue.dedup ORDER BY 1")
     assert [row.dedup_id for row in left] == ["three", "two"]
 
