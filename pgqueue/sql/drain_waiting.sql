@@ -8,9 +8,9 @@ WITH gone AS MATERIALIZED (
         WHERE r.queue_id = %(queue_id)s AND (r.priority, r.seq) > (%(priority)s, %(seq)s)
             AND NOT EXISTS (SELECT FROM pgqueue.schedule s
                 WHERE s.queue_id = r.queue_id AND s.job_id = r.job_id)
-            AND NOT (r.moved AND r.seq > %(mark)s AND EXISTS (
-                SELECT FROM pgqueue.job j WHERE j.queue_id = r.queue_id
-                    AND j.id = r.job_id AND (j.options ->> 'flow') = 'true'))
+            AND NOT (r.moved AND r.seq > %(mark)s AND coalesce((
+                SELECT j.options ->> 'flow' FROM pgqueue.job j
+                WHERE j.queue_id = r.queue_id AND j.id = r.job_id), '') = 'true')
         ORDER BY r.priority, r.seq LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     ))
     RETURNING queue_id, job_id, priority, seq

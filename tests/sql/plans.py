@@ -20,6 +20,11 @@ LOWEST, HIGHEST = (-1, -(2**63)), (2**31 - 1, 2**63 - 1)
 
 PARAMETERS: dict[str, dict[str, Any]] = {
     "get_job": {"queue": "paint", "job_id": 7},
+    "get_jobs": {"queue": "paint", "job_ids": [7]},
+    "list_offspring": {"queue": "paint", "job_ids": [7, 8]},
+    "list_tree": {"queue": "paint", "job_id": 7, "depth": 9, "limit": 9, "after": 0},
+    "find_released": {"queue_id": 0, "job_id": 0, "limit": 100},
+    "drain_blocked": {"queue_id": 1, "after": 0, "limit": 100},
     "list_waiting": {"queue": "paint", "low": 0, "high": 0, "key": -1, "id": 0}
     | {"limit": 101, "offset": 0},
     "list_delayed": {"queue": "paint", "key": -1, "id": 0, "limit": 101, "offset": 0},
@@ -27,7 +32,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "list_finished": {"queue": "paint", "state": "failed", "key": 253370764800000000}
     | {"id": 0, "limit": 101, "offset": 0},
     "remove_jobs": {"queue": "paint", "job_ids": [7, 8], "waiting": True}
-    | {"delayed": True, "finished": ["completed", "failed"]},
+    | {"delayed": True, "blocked": True, "finished": ["completed", "failed"]},
     "retry_job": {"queue": "paint", "job_id": 7, "states": ["completed", "failed"]}
     | {"reset": False},
     "retry_jobs": {"queue_id": 1, "state": "failed", "before": "2090-01-01"}
@@ -39,7 +44,13 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "change_priority": {"queue": "paint", "job_id": 7, "priority": 3, "lifo": False},
     "update_data": {"queue": "paint", "job_id": 7, "data": "{}"},
     "list_attempts": {"queue": "paint", "job_id": 7},
-    "drain_waiting": {"queue_id": 1, "priority": -1, "seq": 0, "limit": 50},
+    "drain_waiting": {
+        "mark": 2**62,
+        "queue_id": 1,
+        "priority": -1,
+        "seq": 0,
+        "limit": 50,
+    },
     "drain_delayed": {"queue_id": 1, "after": 0, "limit": 50},
     "drain_finished": {"queue_id": 1, "after": 0, "limit": 50},
     "find_finished": {"queue": "paint", "state": "failed", "grace": 0, "limit": 50},
