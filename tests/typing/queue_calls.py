@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, assert_type
 from pgqueue import (
     ActiveJob,
     AsyncQueue,
+    Attempt,
     Backoff,
     Counts,
+    Dedup,
     Event,
     Job,
     KeepJobs,
     Limits,
+    LogLine,
     NewJob,
     Page,
     Queue,
@@ -58,6 +61,18 @@ def scheduling(queue: Queue) -> None:
     assert_type(queue.schedules(limit=5), SchedulePage)
     assert_type(queue.get_schedule("a").next_runs(3), list[datetime])
     assert_type(queue.remove_schedule("a"), bool)
+
+
+def steering(queue: Queue) -> None:
+    assert_type(queue.retry(7, reset_attempts=True), Job)
+    assert_type(queue.retry_all("failed", name="paint", limit=10), int)
+    queue.retry_all("active")  # type: ignore[arg-type]
+    assert_type(queue.promote_all(), int)
+    assert_type(queue.cancel(7), Job)
+    assert_type(queue.attempts(7), list[Attempt])
+    assert_type(queue.logs(7, after=3, limit=5), list[LogLine])
+    queue.add("paint", dedup=Dedup("one", ttl=5), backoff="mine", tags=["red"])
+    Worker("paint", print, backoffs={"mine": lambda *_: 2.0})
 
 
 def asking_and_clearing(queue: Queue) -> None:

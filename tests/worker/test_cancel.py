@@ -10,9 +10,17 @@ import pytest
 
 from claims import HandWorker
 from isolated_handlers import by_kind
-from pgqueue import Dedup, JobNotFound, JobStateError, Queue, Worker
+from pgqueue import (
+    Dedup,
+    FlowNode,
+    FlowProducer,
+    JobNotFound,
+    JobStateError,
+    Queue,
+    Worker,
+)
 from pgqueue.db.run import run
-from pgqueue.ops import maintenance
+from pgqueue.ops import maintenance, schedules
 from pgqueue.worker import executor
 from waiting import until_async
 from working import Heard, drain
@@ -243,3 +251,37 @@ def test_cancel_and_claim_at_once_leave_each_job_to_one_of_them(
     marked = sql.value("SELECT count(*) FROM pgqueue.cancelled")
     assert marked == len(claimed)
     worker.close()
+
+
+@pytest.mark.parametrize("policy", ["fail", "continue", "ignore", "remove"])
+def test_a_cancelled_child_counts_as_failed_for_its_parent(
+    dsn: str, queue: Queue, policy: Any
+) -> None:
+    child = FlowNode("child", queue="work", on_child_failure=policy)
+    with FlowProducer(dsn=dsn) as flows:
+        flow = flows.add(FlowNode("parent", queue="work", children=[child]))
+    queue.cancel(flow.children[0].job.id)
+    parent = queue.get(flow.job.id)
+    assert parent.state == ("failed" if policy == "fail" else "waiting")
+
+
+def test_a_parent_that_waits_for_children_can_be_cancelled(
+    dsn: str, queue: Queue
+) -> None:
+    with FlowProducer(dsn=dsn) as flows:
+        child = FlowNode("child", queue="work")
+        flow = flows.add(FlowNode("parent", queue="work", children=[child]))
+    assert queue.cancel(flow.job.id).error == "cancelled"
+    assert queue.get(flow.children[0].job.id).state == "waiting"
+
+
+def test_a_schedule_outlives_its_cancelled_job(
+    dsn: str, queue: Queue, sql: Sql
+) -> None:
+    queue.upsert_schedule("tick", every=3600, limit=9)
+    pending = queue.jobs()[0]
+    queue.cancel(pending.id)
+    queue_id = sql.value("SELECT id FROM pgqueue.queue")
+    run(sql.connection, schedules.repair([queue_id]), "pgqueue")
+    (following,) = queue.jobs(["waiting", "delayed"])
+    assert following.id != pending.id
