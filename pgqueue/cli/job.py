@@ -21,6 +21,7 @@ from pgqueue.cli.params import (
 )
 from pgqueue.cli.queue_view import find_queue
 from pgqueue.errors import JobNotFound
+from pgqueue.flow import FlowProducer
 from pgqueue.queue import Queue
 from pgqueue.shells.checks import STATES
 from pgqueue.types import Dedup
@@ -84,13 +85,15 @@ def asked_dedup(
 @click.argument("job_id", metavar="ID", type=int)
 @json_option
 def show(queue: str, job_id: int, *, as_json: bool) -> None:
-    """Show everything about a job."""
-    with Queue(queue, dsn=given_dsn()) as it:
-        job = it.get(job_id)
+    """Show everything about a job, and its first 20 children."""
+    with FlowProducer(dsn=given_dsn()) as flows:
+        flow = flows.get(queue, job_id, depth=1)
+    children = [child.job for child in flow.children]
     if as_json:
-        print_json(job.to_dict())
+        below = {"children": [child.to_dict() for child in children]}
+        print_json(flow.job.to_dict() | (below if children else {}))
         return
-    show_job(job)
+    show_job(flow.job, children)
 
 
 @command.command("ls")

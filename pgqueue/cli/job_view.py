@@ -11,6 +11,7 @@ from pgqueue.cli.output import Output, compact, escape, instant, one_line, table
 from pgqueue.types import Job, JobState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
 STYLES: Final = {
@@ -22,11 +23,14 @@ DETAIL: Final = 300
 SHORT: Final = 60
 
 
-def show_job(job: Job) -> None:
-    """Print what there is to say about a job, a line each."""
+def show_job(job: Job, children: Sequence[Job] = ()) -> None:
+    """Print what there is to say about a job, a line each, and then its children."""
     shown = table("", " ", wide=[" "])
     shown.show_header = False
-    for label, value in facts(job):
+    below = "\n".join(
+        f"{child.id} {child.name} in {child.queue}: {child.state}" for child in children
+    )
+    for label, value in (*facts(job), *([("children", below)] if below else [])):
         style = STYLES.get(job.state, "") if label in ("state", "error") else ""
         text = "\n".join(escape(line) for line in value.splitlines())
         shown.add_row(Text(label, "dim"), Text(text, style))
@@ -45,6 +49,7 @@ def facts(job: Job) -> list[tuple[str, str]]:
         "attempt": f"{job.attempt} of {job.attempts}",
         "stalled": str(job.stalled or ""),
         "key": job.key or "",
+        "parent": str(job.parent_id or ""),
         "worker": job.worker or "",
         "added": instant(job.created_at),
         "due": instant(job.run_at),

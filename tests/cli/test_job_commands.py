@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pgqueue import FlowNode, FlowProducer
+
 if TYPE_CHECKING:
     from cli.conftest import Cli
     from pgqueue import Queue
@@ -99,6 +101,20 @@ def test_show_has_every_field(cli: Cli, queue: Queue) -> None:
     shown = cli("job", "show", "paint", "1").out
     assert "attempt  0 of 1" in shown
     assert '"long": "yyy' in shown
+
+
+def test_show_names_the_parent_and_the_children(
+    cli: Cli, queue: Queue, dsn: str
+) -> None:
+    children = [FlowNode("page", queue="pages") for _ in range(2)]
+    with FlowProducer(dsn=dsn) as flows:
+        flows.add(FlowNode("report", queue="paint", children=children))
+    shown = cli("job", "show", "paint", "1").out
+    assert "2 page in pages: waiting" in shown
+    assert "3 page in pages: waiting" in shown
+    assert "parent   1" in cli("job", "show", "pages", "2").out
+    below = cli("job", "show", "paint", "1", "--json").json["children"]
+    assert [child["id"] for child in below] == [2, 3]
 
 
 def test_retry_puts_a_finished_job_back(cli: Cli, queue: Queue, dsn: str) -> None:
