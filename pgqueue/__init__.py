@@ -24,6 +24,7 @@ from pgqueue.errors import (
 )
 from pgqueue.events import AsyncQueueEvents, QueueEvents
 from pgqueue.flow import AsyncFlowProducer, FlowProducer
+from pgqueue.observed import Histogram, Metric, WorkerInfo
 from pgqueue.queue import Queue
 from pgqueue.schedule import Schedule, SchedulePage
 from pgqueue.shells.tasks import AsyncTask, Task, current_job
@@ -62,6 +63,7 @@ __all__ = [
     "FlowNode",
     "FlowProducer",
     "HandlerSignal",
+    "Histogram",
     "Job",
     "JobError",
     "JobFailed",
@@ -72,6 +74,7 @@ __all__ = [
     "LeaseLost",
     "Limits",
     "LogLine",
+    "Metric",
     "NewJob",
     "NoHandler",
     "Page",
@@ -92,4 +95,5 @@ __all__ = [
     "WaitForChildren",
     "Worker",
     "current_job",
+    "WorkerInfo",
 ]

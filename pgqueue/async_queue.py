@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pgqueue.shells.control import AsyncControl
+from pgqueue.shells.getters import AsyncGetters
 from pgqueue.shells.history import AsyncHistory
 from pgqueue.shells.jobs import AsyncJobs
 from pgqueue.shells.limiting import AsyncLimiting
@@ -15,6 +16,7 @@ class AsyncQueue(
     AsyncTasks,
     AsyncJobs,
     AsyncControl,
+    AsyncGetters,
     AsyncHistory,
     AsyncLimiting,
     AsyncSchedules,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pgqueue.shells.control import Control
+from pgqueue.shells.getters import Getters
 from pgqueue.shells.history import History
 from pgqueue.shells.jobs import Jobs
 from pgqueue.shells.limiting import Limiting
@@ -12,6 +13,7 @@ from pgqueue.shells.whole import Whole
 
 
 class Queue(Tasks, Jobs, Control, History, Limiting, Schedules, Whole):
+class Queue(Adding, Jobs, Control, Getters, History, Limiting, Schedules, Whole):
     """A named queue in a PostgreSQL database.
 
     Thread-safe, and safe to be made before a fork: connections belong to the process

@@ -209,6 +209,7 @@ def metadata(schema: str = "pgqueue") -> MetaData:
 def add_job_model(tables: MetaData) -> None:
     """Add what flows, deduplication, logs, limits, schedules and events need."""
     import sqlalchemy as sa  # noqa: PLC0415
+    from sqlalchemy.dialects import postgresql as pg  # noqa: PLC0415
 
     instant = sa.DateTime(timezone=True)
     binary = sa.Text(collation="C")
@@ -337,6 +338,17 @@ def add_job_model(tables: MetaData) -> None:
         needed("event_id", sa.BigInteger()),
         needed("seen_at", instant),
         sa.Column("lost", sa.Boolean, nullable=False, server_default=sa.false()),
+    )
+    sa.Table(
+        "metric",
+        tables,
+        key("queue_id", sa.Integer()),
+        key("minute", instant),
+        key("worker_id", sa.BigInteger()),
+        needed("completed", sa.BigInteger()),
+        needed("failed", sa.BigInteger()),
+        needed("latency", pg.ARRAY(sa.BigInteger)),
+        needed("duration", pg.ARRAY(sa.BigInteger)),
     )
     sa.Table(
         "schedule",

@@ -144,6 +144,20 @@ TABLES = (
     """,
     # At most one job a schedule is pending: `job_id`, for the occurrence `next_at`. Both
     # are null while it is paused and when it has ended. `behind`: late ones in a row.
+    # What a worker did in a minute, so that no row is shared; histograms in powers of two
+    # of a millisecond.
+    """
+    CREATE TABLE pgqueue.metric (
+        minute timestamptz NOT NULL,
+        worker_id bigint NOT NULL,
+        queue_id integer NOT NULL,
+        completed bigint NOT NULL,
+        failed bigint NOT NULL,
+        latency bigint[] NOT NULL,
+        duration bigint[] NOT NULL,
+        PRIMARY KEY (queue_id, minute, worker_id)
+    ) WITH (fillfactor = 50)
+    """,
     """
     CREATE TABLE pgqueue.schedule (
         next_at timestamptz,
@@ -990,7 +1004,7 @@ DROPS = (
     "DROP FUNCTION pgqueue.add_jobs, pgqueue.add",
     "DROP VIEW pgqueue.jobs",
     "DROP FUNCTION pgqueue.note",
-    "DROP TABLE pgqueue.schedule, pgqueue.subscriber, pgqueue.event, pgqueue.rate,"
+    "DROP TABLE pgqueue.schedule, pgqueue.metric, pgqueue.subscriber, pgqueue.event, pgqueue.rate,"
     " pgqueue.log, pgqueue.cancelled, pgqueue.dedup, pgqueue.settled, pgqueue.dependency, pgqueue.blocked",
     "DROP FUNCTION pgqueue.horizon",
     "ALTER TABLE pgqueue.queue DROP COLUMN events, DROP COLUMN concurrency,"

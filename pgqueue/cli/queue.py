@@ -9,7 +9,14 @@ import click
 from pgqueue.cli.limit import limit
 from pgqueue.cli.output import confirm, print_json, say
 from pgqueue.cli.params import DURATION, Group, given_dsn, json_option, yes_option
-from pgqueue.cli.queue_view import find_queue, list_queues, plain, show_queues
+from pgqueue.cli.queue_view import (
+    find_queue,
+    list_queues,
+    observed,
+    plain,
+    show_observed,
+    show_queues,
+)
 from pgqueue.errors import QueueNotEmpty
 from pgqueue.ops.queues import CLEANABLE
 from pgqueue.queue import Queue
@@ -40,12 +47,15 @@ def ls(*, as_json: bool) -> None:
 @click.argument("queue")
 @json_option
 def show(queue: str, *, as_json: bool) -> None:
-    """Show one queue."""
+    """Show one queue, its workers, and what was done in the last hour."""
     info = find_queue(queue)
+    with Queue(queue, dsn=given_dsn()) as it:
+        workers, minutes = it.workers(), it.metrics(60)
     if as_json:
-        print_json(plain(info))
+        print_json(plain(info) | observed(workers, minutes))
     else:
         show_queues([info])
+        show_observed(workers, minutes)
 
 
 @command.command("pause")

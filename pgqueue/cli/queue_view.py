@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.text import Text
 
-from pgqueue.cli.output import Output, number, one_line, table
+from pgqueue.cli.output import Output, instant, number, one_line, say, table
 from pgqueue.cli.params import given_dsn
 from pgqueue.config import Settings
 from pgqueue.db import pool
 from pgqueue.db.run import run
 from pgqueue.errors import ConfigError
+from pgqueue.observed import Histogram
 from pgqueue.ops import queues as queue_ops
 
 if TYPE_CHECKING:
+    from pgqueue.observed import Metric, WorkerInfo
     from pgqueue.types import QueueInfo
 
 COLUMNS: Final = (
@@ -59,6 +61,40 @@ def find_queue(name: str) -> QueueInfo:
 def plain(info: QueueInfo) -> dict[str, Any]:
     """Return what --json prints about a queue."""
     return {"name": info.name, "paused": info.paused, **asdict(info.counts)}
+
+
+def observed(workers: list[WorkerInfo], minutes: list[Metric]) -> dict[str, Any]:
+    """Return what --json prints about workers and the last hour."""
+    latency = sum((one.latency for one in minutes), Histogram())
+    duration = sum((one.duration for one in minutes), Histogram())
+    return {
+        "workers": [asdict(worker) for worker in workers],
+        "last_hour": {
+            "completed": sum(one.completed for one in minutes),
+            "failed": sum(one.failed for one in minutes),
+            "latency_p50": latency.quantile(0.5),
+            "latency_p95": latency.quantile(0.95),
+            "duration_p50": duration.quantile(0.5),
+            "duration_p95": duration.quantile(0.95),
+        },
+    }
+
+
+def show_observed(workers: list[WorkerInfo], minutes: list[Metric]) -> None:
+    """Print the workers of a queue, and its last hour."""
+    for one in workers:
+        state = "" if one.alive else ", not heard of"
+        say(
+            f"worker {one.name}: {one.active} of this queue's jobs, concurrency"
+            f" {one.concurrency}, since {instant(one.started_at)}{state}"
+        )
+    hour = observed(workers, minutes)["last_hour"]
+    said = f"last hour: {hour['completed']} completed, {hour['failed']} failed"
+    for name in ("latency", "duration"):
+        if hour[f"{name}_p95"] is not None:
+            low, high = hour[f"{name}_p50"], hour[f"{name}_p95"]
+            said += f"; {name} under {low:g} s for half, {high:g} s for 95 %"
+    say(said)
 
 
 def show_queues(found: list[QueueInfo]) -> None:

@@ -210,7 +210,7 @@ def list_page(
 
 def still_to_skip(queue: str, state: str, skip: int) -> Op[int]:
     """Return how many jobs are left to skip after all of one state were."""
-    rows = yield Statement("count_jobs", {"queue": queue})
+    rows = yield Statement("count_jobs", {"queue": queue, "states": [state]})
     return max(0, skip - (rows[0][list(LISTS).index(state)] if rows else 0))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pgqueue import payload
 from pgqueue.errors import QueueNotEmpty
 from pgqueue.ops.core import Op, Statement
-from pgqueue.ops.jobs import FOREVER, removal
+from pgqueue.ops.jobs import FOREVER, LISTS, removal
 from pgqueue.types import Counts, QueueInfo
 
 if TYPE_CHECKING:
@@ -58,9 +58,10 @@ def count(queue: str) -> Op[int]:
     return rows[0][0] if rows else 0
 
 
-def counts(queue: str) -> Op[Counts]:
-    """Return how many jobs stand in each state."""
-    rows = yield Statement("count_jobs", {"queue": queue})
+def counts(queue: str, states: Sequence[str] = tuple(LISTS)) -> Op[Counts]:
+    """Return how many jobs stand in each of the states; 0 for the others."""
+    params = {"queue": queue, "states": list(states)}
+    rows = yield Statement("count_jobs", params)
     if not rows:
         return Counts()
     waiting, prioritized, delayed, active, children, completed, failed = rows[0]

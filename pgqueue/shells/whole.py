@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgqueue.ops import queues as queue_ops
 from pgqueue.shells.base import AsyncShell, Shell
-from pgqueue.shells.checks import check_clean
+from pgqueue.shells.checks import check_clean, check_states
 
 if TYPE_CHECKING:
     from pgqueue.types import (
@@ -25,9 +25,17 @@ class Whole(Shell):
         """Return how many jobs wait: waiting, delayed, prioritized, waiting-children."""
         return self._run(queue_ops.count(self.name), connection)
 
-    def counts(self, *, connection: Any = None) -> Counts:
-        """Return how many jobs stand in each state, at one moment."""
-        return self._run(queue_ops.counts(self.name), connection)
+    def counts(self, *states: str, connection: Any = None) -> Counts:
+        """Return how many jobs stand in each state, at one moment.
+
+        Args:
+            states: only these, so that only they cost anything; the others are 0.
+
+        Raises:
+            ConfigError: one of them is not a state.
+        """
+        asked = check_states(states or None)
+        return self._run(queue_ops.counts(self.name, asked), connection)
 
     def pause(self, *, connection: Any = None) -> None:
         """Let no worker start another job of this queue; running ones go on."""
@@ -97,9 +105,17 @@ class AsyncWhole(AsyncShell):
         """Return how many jobs wait: waiting, delayed, prioritized, waiting-children."""
         return await self._run(queue_ops.count(self.name), connection)
 
-    async def counts(self, *, connection: Any = None) -> Counts:
-        """Return how many jobs stand in each state, at one moment."""
-        return await self._run(queue_ops.counts(self.name), connection)
+    async def counts(self, *states: str, connection: Any = None) -> Counts:
+        """Return how many jobs stand in each state, at one moment.
+
+        Args:
+            states: only these, so that only they cost anything; the others are 0.
+
+        Raises:
+            ConfigError: one of them is not a state.
+        """
+        asked = check_states(states or None)
+        return await self._run(queue_ops.counts(self.name, asked), connection)
 
     async def pause(self, *, connection: Any = None) -> None:
         """Let no worker start another job of this queue; running ones go on."""

@@ -11,6 +11,7 @@ from pgqueue.ops.core import Row, Statement
 from pgqueue.ops.flows import Parent
 from pgqueue.retention import Retention, resolve
 from pgqueue.types import JobState, Keep
+from pgqueue.worker.meter import Meter
 from pgqueue.worker.outcome import COMPLETED, Outcome
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Finisher:
         self, emitter: Emitter, on_complete: Keep | None, on_fail: Keep | None
     ) -> None:
         self._emitter = emitter
+        self.meter = Meter()
         self._on_complete = on_complete
         self._on_fail = on_fail
         self._pending: list[Ended] = []
@@ -155,6 +157,7 @@ class Finisher:
             for row in rows
             if len(row) > 1 and row[2] is not None
         }
+        self.meter.note(taken, written)
         heard = telemetry.wanted("job.completed") or self._emitter.heard("completed")
         for ended in taken:
             if not heard and ended.outcome is COMPLETED and ended.job.id in written:

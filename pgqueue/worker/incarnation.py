@@ -103,6 +103,8 @@ class Incarnation:
             self._worker.max_stalled,
             interval=min(INTERVAL, self._worker.lease / 3),
             followed=self._claimer.emptied.follow,
+            meter=self._finisher.meter,
+            worker_id=self._id,
         )
         self._heartbeat.start()
         claiming = self._loop.create_task(self._claimer.run(), name="claimer")
@@ -323,6 +325,7 @@ class Incarnation:
         self._heartbeat.stop()
         if not fenced:
             await self._bounded(self._session.run(leases.sign_off(self._id)))
+        await self._bounded(maintenance.last())
         for close in (self._reporter.close, maintenance.close, self._session.close):
             await self._bounded(close())
         await self._bounded(self._stilled.wait(), 1.0)

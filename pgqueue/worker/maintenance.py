@@ -14,7 +14,7 @@ from pgqueue import telemetry
 from pgqueue.db import pool
 from pgqueue.db.run import AsyncConnection, arun
 from pgqueue.errors import JobFailed, PgQueueError
-from pgqueue.ops import events
+from pgqueue.ops import events, getters
 from pgqueue.ops import maintenance as ops
 from pgqueue.ops.flows import FIRST, release, release_forgotten
 from pgqueue.ops.schedules import repair
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pgqueue.config import Settings
     from pgqueue.worker.emitter import Emitter
+    from pgqueue.worker.meter import Meter
 
 INTERVAL: Final = 5.0
 FULL_LOOK: Final = 60.0
@@ -42,6 +43,8 @@ class Maintenance:
         *,
         interval: float = INTERVAL,
         followed: Callable[[set[int]], None] | None = None,
+        meter: Meter | None = None,
+        worker_id: int = 0,
     ) -> None:
         self._settings = settings
         self._emitter = emitter
@@ -49,6 +52,8 @@ class Maintenance:
         self._max_stalled = max_stalled
         self._interval = interval
         self._followed = followed
+        self._meter = meter
+        self._worker_id = worker_id
         self._low: dict[int, float] = {}
         self._swept: dict[int, int] = {}
         self._looked = 0.0
@@ -89,7 +94,10 @@ class Maintenance:
         now = asyncio.get_running_loop().time()
         full = now - self._looked > FULL_LOOK
         await self._trim_events(connection, full=full)
+        await self._write_metrics(connection)
         if full:
+            for queue_id in self._queues.values():
+                await arun(connection, getters.trim_metrics(queue_id), schema)
             self._low.clear()
             self._looked = now
         for name, queue_id in self._queues.items():
@@ -120,6 +128,24 @@ class Maintenance:
             await arun(connection, events.trim_events(queue_id, by_count=full), schema)
         if self._followed is not None:
             self._followed({queue_id for queue_id, now in found.items() if now})
+
+    async def _write_metrics(self, connection: AsyncConnection) -> None:
+        """Write down what this worker did since the last time."""
+        taken = self._meter.take(self._worker_id) if self._meter else []
+        while taken:
+            try:
+                await arun(connection, taken[-1][2], self._settings.schema)
+            except BaseException:
+                if self._meter:
+                    for one in taken:
+                        self._meter.give_back(*one[:2])
+                raise
+            taken.pop()
+
+    async def last(self) -> None:
+        """Write down what is left at the end."""
+        async with pool.aconnection(self._settings, self) as connection:
+            await self._write_metrics(connection)
 
     async def close(self) -> None:
         """Give the pool up."""

@@ -1,0 +1,89 @@
+"""What the getters tell about workers and about the last minutes, as snapshots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+BUCKETS: Final = 32
+
+
+def bucket(seconds: float) -> int:
+    """Return the bucket of a time: number n holds those under 2 ** n milliseconds."""
+    return min(BUCKETS - 1, int(max(0.0, seconds) * 1000).bit_length())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerInfo:
+    """A worker that has not signed off.
+
+    Attributes:
+        active: how many jobs of this queue it holds.
+        alive: whether its leases are valid; a dead one is shown until it is recovered.
+    """
+
+    id: int
+    name: str
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+    concurrency: int
+    started_at: datetime
+    heartbeat_at: datetime
+    active: int
+    alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How often something took how long.
+
+    Attributes:
+        counts: number n tells how many took less than 2 ** n milliseconds, and not
+            less than half of that.
+    """
+
+    counts: tuple[int, ...] = (0,) * BUCKETS
+
+    @property
+    def total(self) -> int:
+        """How many there were."""
+        return sum(self.counts)
+
+    def quantile(self, share: float) -> float | None:
+        """Return the seconds that *share* of them did not exceed, None without any.
+
+        It is the upper bound of a bucket, so at most twice the true value.
+        """
+        wanted, seen = share * self.total, 0
+        for n, count in enumerate(self.counts):
+            seen += count
+            if count and seen >= wanted:
+                return float(2**n) / 1000
+        return None
+
+    def __add__(self, other: Histogram) -> Histogram:
+        pairs = zip(self.counts, other.counts, strict=True)
+        return Histogram(tuple(a + b for a, b in pairs))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One minute of a queue, over all its workers.
+
+    Attributes:
+        minute: its begin, by the database's clock.
+        completed: how many jobs completed.
+        failed: how many failed for good.
+        latency: from add to claim, of jobs that never waited for anything else.
+        duration: how long the runs of the jobs that ended took.
+    """
+
+    minute: datetime
+    completed: int = 0
+    failed: int = 0
+    latency: Histogram = field(default_factory=Histogram)
+    duration: Histogram = field(default_factory=Histogram)

@@ -1,0 +1,83 @@
+"""Operations that look at a queue from outside: priorities, workers, metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pgqueue.observed import Histogram, Metric, WorkerInfo
+from pgqueue.ops.core import Op, Statement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+BATCH: Final = 1000
+
+
+def counts_per_priority(queue: str, priorities: Sequence[int]) -> Op[dict[int, int]]:
+    """Return how many jobs wait with each of these priorities."""
+    params = {"queue": queue, "priorities": list(priorities)}
+    rows = yield Statement("count_priorities", params)
+    return dict.fromkeys(priorities, 0) | {row[0]: row[1] for row in rows}
+
+
+def workers(queue: str) -> Op[list[WorkerInfo]]:
+    """Return the workers of a queue, the oldest first."""
+    rows = yield Statement("list_workers", {"queue": queue})
+    return [
+        WorkerInfo(
+            id=row[0],
+            name=row[1],
+            host=row[2],
+            pid=row[3],
+            queues=tuple(row[4]),
+            concurrency=row[5],
+            started_at=row[6],
+            heartbeat_at=row[7],
+            active=row[8],
+            alive=row[9],
+        )
+        for row in rows
+    ]
+
+
+def metrics(queue: str, minutes: int) -> Op[list[Metric]]:
+    """Return the last minutes in which jobs ended, over all workers, newest first."""
+    rows = yield Statement("list_metrics", {"queue": queue, "minutes": minutes})
+    found: dict[datetime, Metric] = {}
+    for minute, completed, failed, latency, duration in rows:
+        before = found.get(minute, Metric(minute=minute))
+        found[minute] = Metric(
+            minute=minute,
+            completed=before.completed + completed,
+            failed=before.failed + failed,
+            latency=before.latency + Histogram(tuple(latency)),
+            duration=before.duration + Histogram(tuple(duration)),
+        )
+    return list(found.values())
+
+
+def save_metric(
+    worker_id: int, queue_id: int, completed: int, failed: int, **histograms: list[int]
+) -> Op[None]:
+    """Add what a worker did since it last said so."""
+    params = {
+        "worker_id": worker_id,
+        "queue_id": queue_id,
+        "completed": completed,
+        "failed": failed,
+        **histograms,
+    }
+    yield Statement("save_metric", params)
+
+
+def trim_metrics(queue_id: int) -> Op[int]:
+    """Remove minutes that are older than a week; return how many."""
+    trimmed: int = 0
+    while True:
+        params = {"queue_id": queue_id, "limit": BATCH}
+        rows = yield Statement("trim_metrics", params)
+        count: int = rows[0][0]
+        trimmed += count
+        if count < BATCH:
+            return trimmed

@@ -1,0 +1,86 @@
+"""Counts what a worker did, in memory; maintenance writes it down every few seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pgqueue.observed import BUCKETS, bucket
+from pgqueue.ops.getters import save_metric
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
+
+    from pgqueue.ops.core import Op
+    from pgqueue.worker.active_job import ActiveJob
+    from pgqueue.worker.outcome import Outcome
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened in one queue since it was last written down."""
+
+    completed: int = 0
+    failed: int = 0
+    latency: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+    duration: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+
+    def add(self, other: Tally) -> None:
+        """Add what could not be written."""
+        self.completed += other.completed
+        self.failed += other.failed
+        for n in range(BUCKETS):
+            self.latency[n] += other.latency[n]
+            self.duration[n] += other.duration[n]
+
+
+class Meter:
+    """The tallies of one worker, by queue."""
+
+    def __init__(self) -> None:
+        self._tallies: dict[int, Tally] = {}
+
+    def note(
+        self,
+        ended: Sequence[tuple[ActiveJob, Outcome, float, bool]],
+        written: Container[int],
+    ) -> None:
+        """Count the jobs that ended for good, and whose outcome was accepted."""
+        for job, outcome, ran, _ in ended:
+            ending = outcome.ending
+            if ending not in ("completed", "failed") or job.id not in written:
+                continue
+            tally = self._tallies.get(job.queue_id)
+            if tally is None:
+                tally = self._tallies[job.queue_id] = Tally()
+            if ending == "completed":
+                tally.completed += 1
+            else:
+                tally.failed += 1
+            tally.duration[bucket(ran)] += 1
+            # One that was put back, or delayed, has waited for something else.
+            if job.attempt == 1 and job.id in (job.seq, -job.seq):
+                tally.latency[bucket(job.claimed_epoch - job.created_epoch)] += 1
+
+    def take(self, worker_id: int) -> list[tuple[int, Tally, Op[None]]]:
+        """Return what writes the tallies down, and begin new ones."""
+        taken, self._tallies = self._tallies, {}
+        return [
+            (
+                queue_id,
+                tally,
+                save_metric(
+                    worker_id,
+                    queue_id,
+                    tally.completed,
+                    tally.failed,
+                    latency=tally.latency,
+                    duration=tally.duration,
+                ),
+            )
+            for queue_id, tally in taken.items()
+        ]
+
+    def give_back(self, queue_id: int, tally: Tally) -> None:
+        """Keep what could not be written."""
+        self._tallies.setdefault(queue_id, Tally()).add(tally)

@@ -1,0 +1,41 @@
+"""`pgqueue events`: one event a line, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pgqueue import QueueEvents
+
+if TYPE_CHECKING:
+    from cli.conftest import Cli
+    from pgqueue import Queue
+
+
+def test_a_consumer_reads_on_where_it_stopped(cli: Cli, dsn: str, queue: Queue) -> None:
+    QueueEvents("paint", "me", dsn=dsn).subscribe()
+    job = queue.add("blue")
+    done = cli("events", "paint", "--consumer", "me", "--json")
+    told = [json.loads(line) for line in done.out.splitlines()]
+    assert [(one["name"], one["job_id"]) for one in told] == [
+        ("added", job.id),
+        ("waiting", job.id),
+    ]
+    queue.remove(job.id)
+    done = cli("events", "paint", "-f", "--timeout", "50ms", "--consumer", "me")
+    assert done.code == 0
+    assert "removed" in done.out
+    assert f"job {job.id}" in done.out
+    assert done.out.count("\n") == 1
+    assert "Ctrl-C" in done.err
+
+
+def test_without_a_consumer_nothing_is_left_behind(cli: Cli, queue: Queue) -> None:
+    queue.add("blue")
+    assert cli("events", "paint").out == ""
+    queue.add("red")
+    assert cli("events", "paint", "--begin").out == ""
+
+
+def test_a_mistyped_queue_is_refused(cli: Cli) -> None:
+    assert "no queue 'pant'" in cli("events", "pant").complaint
