@@ -3,6 +3,7 @@
 ```
 PgQueueError
 ├ ConfigError(ValueError)            a bad option, name, DSN or setting
+├ StatementTimeout(TimeoutError)     PostgreSQL took longer than it was given
 ├ SchemaError                        not migrated, too old or too new
 ├ DatabaseUnavailable                the server cannot be reached or went away
 ├ UnsupportedConnection(TypeError)   `connection=` is none of the accepted kinds
@@ -40,6 +41,10 @@ class SchemaError(PgQueueError):
 
 class DatabaseUnavailable(PgQueueError):
     """PostgreSQL could not be reached, or the connection broke during a call."""
+
+
+class StatementTimeout(PgQueueError, TimeoutError):
+    """PostgreSQL gave a statement up that took longer than it was given."""
 
 
 class UnsupportedConnection(PgQueueError, TypeError):

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pgqueue.cli.job_search import search
 from pgqueue.cli.job_view import show_job, show_jobs
 from pgqueue.cli.output import confirm, escape, instant, note, print_json, say
 from pgqueue.cli.params import (
@@ -30,6 +31,9 @@ from pgqueue.types import Dedup
 @click.group("job", cls=Group)
 def command() -> None:
     """Add, read, retry and remove jobs."""
+
+
+command.add_command(search)
 
 
 @command.command("add")

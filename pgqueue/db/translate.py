@@ -15,6 +15,7 @@ from pgqueue.errors import (
     PayloadError,
     PgQueueError,
     SchemaError,
+    StatementTimeout,
 )
 
 MISSING: Final = frozenset({"42P01", "3F000", "42883", "42703", "42P10"})
@@ -51,7 +52,9 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, psycopg.Error) and sqlstate(error).startswith(PASSING)
 
 
-def translate(error: psycopg.Error, where: str) -> PgQueueError | None:
+def translate(  # noqa: PLR0911  one answer for each kind of error
+    error: psycopg.Error, where: str
+) -> PgQueueError | None:
     """Return our error for a driver's, or None to let it pass as it is.
 
     Args:
@@ -66,6 +69,8 @@ def translate(error: psycopg.Error, where: str) -> PgQueueError | None:
         )
     if code in PARENT:
         return parent_error(code, error.diag.message_detail or "{}")
+    if code == "57014" and "timeout" in text:
+        return StatementTimeout(f"{where} gave up: {text}; ask for less, or allow more")
     if code == "42501":
         return SchemaError(f"this role may not use pgqueue's schema in {where}: {text}")
     if code.startswith("22"):

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pgqueue.observed import Histogram, Metric, WorkerInfo
-from pgqueue.ops.core import Op, Statement
+from pgqueue.ops.core import Op, Statement, atomic
+from pgqueue.ops.jobs import find
+from pgqueue.types import Job, Page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+    from pgqueue.query import Query
 
 BATCH: Final = 1000
 
@@ -55,6 +59,35 @@ def metrics(queue: str, minutes: int) -> Op[list[Metric]]:
             duration=before.duration + Histogram(tuple(duration)),
         )
     return list(found.values())
+
+
+@atomic
+def search(
+    queue: str, query: Query, limit: int, before: int, timeout: float
+) -> Op[Page]:
+    """Return the newest jobs that satisfy a query, within so many seconds."""
+    milliseconds = str(max(1, int(timeout * 1000)))
+    [(usual, _)] = yield Statement("bound_statement", {"timeout": milliseconds})
+    params = {
+        "queue": queue,
+        "name": query.name,
+        "state": query.state,
+        "tags": list(query.tags),
+        "paths": [path for path, _ in query.data],
+        "expected": [value for _, value in query.data],
+        "before": before,
+        "limit": limit + 1,
+    }
+    rows = yield Statement("search_jobs", params)
+    yield Statement("bound_statement", {"timeout": usual})
+    found: list[Job] = []
+    for (job_id,) in rows[:limit]:
+        job = yield from find(queue, job_id)
+        # Removed since, or gone to another state; that it matched is old news then.
+        if job is not None:
+            found.append(job)
+    more = len(rows) > limit
+    return Page(tuple(found), str(rows[limit - 1][0]) if more else None)
 
 
 def save_metric(

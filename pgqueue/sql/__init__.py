@@ -34,6 +34,7 @@ PLANNED_ANEW: Final = frozenset(
         "remove_jobs",
         "change_priority",
         "retry_job",
+        "search_jobs",
         "retry_jobs",
         "trim_finished",
         "update_data",
