@@ -59,13 +59,6 @@ QUESTIONS = {
         SELECT q.* FROM {schema}.queue q WHERE q.events <> EXISTS (
             SELECT FROM {schema}.subscriber s WHERE s.queue_id = q.id)
     """,
-    "a job has one terminal event a run at most": """
-        SELECT e.queue_id, e.job_id FROM {schema}.event e
-        WHERE e.name IN ('active', 'completed', 'failed') AND NOT EXISTS (
-            SELECT FROM {schema}.event w WHERE w.queue_id = e.queue_id
-                AND w.job_id = e.job_id AND w.name IN ('waiting', 'stalled'))
-        GROUP BY 1, 2 HAVING count(*) FILTER (WHERE e.name <> 'active') > 1
-    """,
     "a body has a queue": """
         SELECT j.id FROM {schema}.job j LEFT JOIN {schema}.queue q ON q.id = j.queue_id
         WHERE q.id IS NULL
