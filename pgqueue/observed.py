@@ -11,11 +11,6 @@ if TYPE_CHECKING:
 BUCKETS: Final = 32
 
 
-def bucket(seconds: float) -> int:
-    """Return the bucket of a time: number n holds those under 2 ** n milliseconds."""
-    return min(BUCKETS - 1, int(max(0.0, seconds) * 1000).bit_length())
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerInfo:
     """A worker that has not signed off.

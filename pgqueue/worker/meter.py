@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from pgqueue.observed import BUCKETS, bucket
+from pgqueue.observed import BUCKETS
 from pgqueue.ops.getters import save_metric
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pgqueue.ops.core import Op
     from pgqueue.worker.active_job import ActiveJob
     from pgqueue.worker.outcome import Outcome
+
+ENDINGS: Final = frozenset({"completed", "failed"})
 
 
 @dataclass(slots=True)
@@ -46,21 +48,27 @@ class Meter:
         written: Container[int],
     ) -> None:
         """Count the jobs that ended for good, and whose outcome was accepted."""
+        # On the way of every job, so without calls.
+        queue_id, tally = None, Tally()
+        latency, duration = tally.latency, tally.duration
         for job, outcome, ran, _ in ended:
             ending = outcome.ending
-            if ending not in ("completed", "failed") or job.id not in written:
+            if ending not in ENDINGS or job.id not in written:
                 continue
-            tally = self._tallies.get(job.queue_id)
-            if tally is None:
-                tally = self._tallies[job.queue_id] = Tally()
+            if job.queue_id != queue_id:
+                queue_id = job.queue_id
+                tally = self._tallies.setdefault(queue_id, Tally())
+                latency, duration = tally.latency, tally.duration
             if ending == "completed":
                 tally.completed += 1
             else:
                 tally.failed += 1
-            tally.duration[bucket(ran)] += 1
+            n = int(ran * 1000).bit_length()
+            duration[n if n < BUCKETS else -1] += 1
             # One that was put back, or delayed, has waited for something else.
-            if job.attempt == 1 and job.id in (job.seq, -job.seq):
-                tally.latency[bucket(job.claimed_epoch - job.created_epoch)] += 1
+            if job.seq == job.id and job.attempt == 1:
+                n = int((job.claimed_epoch - job.created_epoch) * 1000).bit_length()
+                latency[n if n < BUCKETS else -1] += 1
 
     def take(self, worker_id: int) -> list[tuple[int, Tally, Op[None]]]:
         """Return what writes the tallies down, and begin new ones."""
