@@ -12,8 +12,7 @@ from pgqueue.shells.tasks import Tasks
 from pgqueue.shells.whole import Whole
 
 
-class Queue(Tasks, Jobs, Control, History, Limiting, Schedules, Whole):
-class Queue(Adding, Jobs, Control, Getters, History, Limiting, Schedules, Whole):
+class Queue(Tasks, Jobs, Control, Getters, History, Limiting, Schedules, Whole):
     """A named queue in a PostgreSQL database.
 
     Thread-safe, and safe to be made before a fork: connections belong to the process
