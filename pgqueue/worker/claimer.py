@@ -205,7 +205,7 @@ class Claimer:
                     self._intakes[queue_id].due_at = 0.0
                     self._bell = True
             while self.emptied.owed:
-                await self._session.exchange(self.emptied.statements())
+                await self._session.exchange([PLAN, *self.emptied.statements()])
             taken = self._finisher.take()
             await self._exchange(taken)
             self._pause = FIRST_PAUSE

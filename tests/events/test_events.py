@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pgqueue import AsyncQueueEvents, ConfigError, Event, NewJob, QueueEvents, Worker
+from pgqueue import (
+    AsyncQueueEvents,
+    ConfigError,
+    Event,
+    NewJob,
+    Queue,
+    QueueEvents,
+    Worker,
+)
 from waiting import until
 from working import drain
 
 if TYPE_CHECKING:
     from claims import HandWorker
-    from conftest import Sql
-    from pgqueue import Queue
+    from conftest import PrivateServer, Sql
 
     from .conftest import NewFollower
 
@@ -278,6 +285,32 @@ async def test_the_async_follower_reads_the_same(dsn: str, queue: Queue) -> None
             break
         assert [e.name async for e in events.follow(timeout=0.05)] == ["waiting"]
         assert await events.unsubscribe()
+
+
+def test_a_follower_outlives_a_restart_of_the_server(
+    private_server: PrivateServer,
+) -> None:
+    dsn = private_server.dsn
+    seen: list[str] = []
+    events = QueueEvents("paint", "one", dsn=dsn)
+    events.subscribe()
+
+    def follow() -> None:
+        for event in events.follow():
+            seen.append(event.name)
+            if event.name == "delayed":
+                return
+
+    following = threading.Thread(target=follow)
+    following.start()
+    with Queue("paint", dsn=dsn) as queue:
+        queue.add("a")
+        until(lambda: seen == ["added", "waiting"])
+        private_server.restart()
+        queue.add("b", delay=60)
+    following.join(20)
+    assert seen == ["added", "waiting", "added", "delayed"]
+    events.close()
 
 
 @pytest.mark.parametrize(
