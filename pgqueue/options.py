@@ -102,6 +102,9 @@ def check_keep(option: str, value: object) -> None:
 def check_backoff(value: object) -> Backoff | str:
     """Return a backoff: a duration is a fixed one, a text names a worker's strategy."""
     if isinstance(value, str):
+        if value in KINDS or value[:1].isdigit():
+            allowed = "Backoff.fixed(…), Backoff.exponential(…), seconds, a timedelta"
+            raise ConfigError.bad("backoff", value, allowed)
         return check_name(value, "backoff")
     if not isinstance(value, Backoff):
         if isinstance(value, (int, float, timedelta)) and not isinstance(value, bool):

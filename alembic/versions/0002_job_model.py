@@ -183,7 +183,7 @@ TABLES = (
 # Volatile, and so under a snapshot of its own, taken after any wait for a lock.
 HORIZON = """
 CREATE FUNCTION pgqueue.horizon() RETURNS bigint
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN greatest(
         pg_catalog.pg_current_xact_id()::pg_catalog.text::bigint,

@@ -62,10 +62,9 @@ def load(name: str, schema: str = "pgqueue") -> bytes:
     """
     lines = (files(__name__) / f"{name}.sql").read_text("utf-8").splitlines()
     # Without comments and indentation: the driver remembers how it parsed a statement
-    # only up to 4 kB, and the server need not read them.
-    text = "\n".join(
-        line.strip() for line in lines if not line.strip().startswith("--")
-    )
+    # only up to 4 kB. The first line stays: by it a statement is known in the server.
+    rest = (line.strip() for line in lines[1:])
+    text = "\n".join([lines[0], *(line for line in rest if not line.startswith("--"))])
     return text.replace("pgqueue.", f"{schema}.").encode()
 
 
