@@ -36,6 +36,8 @@ def by_kind(job: Any) -> Any:
                 raise RetryLater(0.01, "not yet")
         case "set":
             return {1, 2}
+        case "log":
+            job.log("from a child")
         case "progress":
             job.update_progress({"half": True})
     return {"pid": os.getpid(), "data": job.data}

@@ -187,6 +187,8 @@ class ProcessExecutor:
         if child.timer is not None:
             child.timer.cancel()
         child.job = child.timer = None
+        # It may have logged, which only the child knows.
+        job.traces = True
         del self._running[job]
         self._idle.append(child)
         if message["ended"] == "completed":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from claims import HandWorker
+from isolated_handlers import by_kind
 from pgqueue import ConfigError, JobNotFound, LeaseLost, LogLine, Queue, Worker
 from pgqueue.db.run import run
 from pgqueue.ops import control, history, maintenance
@@ -183,3 +184,13 @@ def test_a_job_without_its_lease_can_neither_log_nor_change_data(
     worker.close()
     assert queue.get(job.id).data == "old"
     assert queue.logs(job.id) == []
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_job_in_a_process_of_its_own_logs_too(
+    dsn: str, queue: Queue, sql: Sql, kept: bool
+) -> None:
+    job = queue.add("x", "log", remove_on_complete=not kept)
+    await drain(Worker("work", by_kind, isolation="process", dsn=dsn))
+    lines = sql.all("SELECT job_id, line FROM pgqueue.log")
+    assert [tuple(line) for line in lines] == [(job.id, "from a child")] * kept
