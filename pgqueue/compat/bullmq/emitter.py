@@ -1,0 +1,43 @@
+"""Listeners of a worker or a follower: sync functions, and none can hurt the caller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pgqueue import telemetry
+from pgqueue.worker.outcome import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Listener = Callable[..., Any]
+
+
+class EventEmitter:
+    """Calls listeners in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, list[Listener]] = {}
+
+    def on(self, event: str, callback: Listener) -> None:
+        """Call *callback* on every *event*."""
+        self._listeners.setdefault(event, []).append(callback)
+
+    def off(self, event: str, callback: Listener) -> None:
+        """Stop calling *callback*."""
+        left = self._listeners.get(event, [])
+        self._listeners[event] = [one for one in left if one is not callback]
+
+    def emit(self, event: str, *args: Any) -> None:
+        """Call the listeners; one that raises is logged and disturbs nobody."""
+        listeners = list(self._listeners.get(event, ()))
+        if event == "error" and not listeners:
+            telemetry.emit(
+                "worker.error", during="compat.bullmq", error=describe(args[0])
+            )
+        for listener in listeners:
+            try:
+                listener(*args)
+            except Exception as error:  # noqa: BLE001  a listener is user code
+                during = f"{event} listener"
+                telemetry.emit("worker.error", during=during, error=describe(error))

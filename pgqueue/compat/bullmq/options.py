@@ -1,0 +1,206 @@
+"""BullMQ's option dicts as pgqueue's options; pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from pgqueue.errors import ConfigError, UnsupportedConnection
+from pgqueue.types import Backoff, Dedup, Keep, KeepJobs, NewJob, OnChildFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pgqueue.types import Job
+
+HEADER: Final = "bullmq"
+"""The header of a job that keeps the options as they were given."""
+
+PREFIX: Final = "bull"
+REPEAT: Final = re.compile(r"repeat:(.+):([0-9]{1,15})", re.DOTALL)
+POLICIES: Final[dict[str, OnChildFailure]] = {
+    "failParentOnFailure": "fail",
+    "continueParentOnFailure": "continue",
+    "ignoreDependencyOnFailure": "ignore",
+    "removeDependencyOnFailure": "remove",
+}
+UNSUPPORTED: Final = {
+    "repeat": "use queue.upsertJobScheduler(id, repeat, …)",
+    "sizeLimit": "the limit is 1 MiB of JSON",
+    "debounce": "use deduplication",
+    "rateLimiterKey": "use queue.setGlobalRateLimit(max, ms)",
+}
+
+
+def qualified_name(prefix: str | None, name: str) -> str:
+    """Return what a queue is called in pgqueue."""
+    return f"{PREFIX if prefix is None else prefix}:{name}"
+
+
+def dsn_of(connection: object) -> str | None:
+    """Return the DSN that a `connection` option says; None is pgqueue's default.
+
+    Raises:
+        ConfigError: it is the address of another kind of server.
+        UnsupportedConnection: it is no DSN; BullMQ's own clients cannot be used.
+    """
+    if connection is None or connection == {}:
+        return None
+    if isinstance(connection, str):
+        if connection.startswith(("redis://", "rediss://", "unix://")):
+            raise ConfigError.bad("connection", "redis://…", "a PostgreSQL DSN")
+        return connection
+    raise UnsupportedConnection(
+        connection, "a PostgreSQL DSN as text; without one PGQUEUE_DSN is used"
+    )
+
+
+def millis(instant: datetime | None) -> int | None:
+    """Return an instant as whole milliseconds since the epoch."""
+    if instant is None:
+        return None
+    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def instant(value: object) -> datetime | None:
+    """Return milliseconds since the epoch, ISO text or a datetime as an instant."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if isinstance(value, datetime):
+        return value if value.utcoffset() is not None else value.astimezone()
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=value)
+    raise ConfigError.bad("date", value, "milliseconds since the epoch")
+
+
+def public_id(job: Job) -> str:
+    """Return the id by which BullMQ's code knows a job."""
+    due = millis(job.scheduled_at)
+    return call_by(job.id, job.key, job.schedule, due)
+
+
+def call_by(number: int, key: str | None, schedule: str | None, due: int | None) -> str:
+    """Return the id of a job: its own one, its occurrence's, or its number."""
+    if key is not None:
+        return key
+    if schedule is not None and due is not None:
+        return f"repeat:{schedule}:{due}"
+    return str(number)
+
+
+def given_options(job: Job) -> dict[str, Any]:
+    """Return the options that a job was added with, as BullMQ says them."""
+    given: dict[str, Any] = {"attempts": job.attempts}
+    if job.priority:
+        given["priority"] = job.priority
+    if HEADER in job.headers:
+        given |= json.loads(job.headers[HEADER])
+    return given
+
+
+def keep_rule(option: str, value: object) -> Keep | None:
+    """Return a keep rule: a boolean, a number, or `{"age", "count"}`."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return False if value < 0 else value
+    if isinstance(value, dict):
+        if value.get("age") is None and value.get("count") is None:
+            return False
+        return KeepJobs(age=value.get("age"), count=value.get("count"))
+    raise ConfigError.bad(option, value, 'a boolean, a number or {"age", "count"}')
+
+
+def backoff_rule(value: object) -> Backoff | str | None:
+    """Return a backoff: milliseconds, a built-in type, or the name of one's own."""
+    if value is None or value == 0:
+        return None
+    if isinstance(value, dict):
+        kind, delay = value.get("type", "fixed"), value.get("delay") or 0
+        jitter = float(value.get("jitter") or 0)
+        if kind not in ("fixed", "exponential"):
+            return str(kind)
+        return Backoff(kind, delay / 1000, None, jitter) if delay else None
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return Backoff.fixed(value / 1000)
+    raise ConfigError.bad("backoff", value, 'milliseconds, or {"type", "delay"}')
+
+
+def dedup_rule(value: object) -> Dedup | None:
+    """Return a deduplication rule."""
+    if not value:
+        return None
+    if not isinstance(value, dict) or "id" not in value:
+        raise ConfigError.bad("deduplication", value, 'a dict with an "id"')
+    ttl = value.get("ttl")
+    return Dedup(
+        value["id"],
+        ttl=ttl / 1000 if ttl else None,
+        replace=bool(value.get("replace")),
+        extend=bool(value.get("extend")) and bool(ttl),
+        keep_last_if_active=bool(value.get("keepLastIfActive")),
+    )
+
+
+def policy(opts: Mapping[str, Any]) -> OnChildFailure:
+    """Return what a job's failure does to its parent.
+
+    Raises:
+        ValueError: more than one of the options is set.
+    """
+    named = [name for name in POLICIES if opts.get(name)]
+    if len(named) > 1:
+        raise ValueError(
+            "The following options cannot be used together: " + ", ".join(named)
+        )
+    return POLICIES[named[0]] if named else "fail"
+
+
+def job_fields(opts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return pgqueue's options for BullMQ's, without a parent.
+
+    Raises:
+        ConfigError: an option is not supported, or out of its range.
+    """
+    for name, instead in UNSUPPORTED.items():
+        if opts.get(name) is not None:
+            raise ConfigError(f"the job option {name!r} is not supported: {instead}")
+    policy(opts)
+    delay = opts.get("delay") or 0
+    logs, stacks = opts.get("keepLogs"), opts.get("stackTraceLimit")
+    job_id = opts.get("jobId")
+    return {
+        "delay": delay / 1000 if delay else None,
+        "priority": int(opts.get("priority") or 0),
+        "lifo": bool(opts.get("lifo")),
+        "attempts": max(1, int(opts.get("attempts") or 1)),
+        "backoff": backoff_rule(opts.get("backoff")),
+        "key": None if job_id is None else str(job_id),
+        "dedup": dedup_rule(opts.get("deduplication")),
+        "remove_on_complete": keep_rule(
+            "removeOnComplete", opts.get("removeOnComplete")
+        ),
+        "remove_on_fail": keep_rule("removeOnFail", opts.get("removeOnFail")),
+        "keep_logs": logs or None,
+        "stack_limit": stacks,
+        "headers": {HEADER: json.dumps(opts, allow_nan=False)} if opts else None,
+    }
+
+
+def new_job(
+    name: str,
+    data: Any,
+    opts: Mapping[str, Any],
+    parent: tuple[str, int] | None = None,
+) -> NewJob:
+    """Return a job as `Queue.add` takes it."""
+    fields = job_fields(opts)
+    if parent is not None:
+        fields |= {"parent": parent, "on_child_failure": policy(opts)}
+    return NewJob(name, data, **fields)

@@ -1,0 +1,45 @@
+"""`QueueEventsProducer`: publish events of one's own to the followers of a queue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pgqueue.compat.bullmq.link import Link
+from pgqueue.compat.bullmq.queue_events import CUSTOM
+from pgqueue.errors import ConfigError
+from pgqueue.ops import queues
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class QueueEventsProducer:
+    """Publishes to the followers of a queue."""
+
+    def __init__(self, name: str, opts: Mapping[str, Any] | None = None) -> None:
+        self.name = name
+        self.opts = dict(opts or {})
+        self.link = Link(name, self.opts)
+        self.qualifiedName = self.link.queue
+
+    async def publishEvent(
+        self,
+        argsObj: Mapping[str, Any],
+        maxEvents: int = 1000,
+    ) -> None:
+        """Publish `{"eventName": …, …}`; the other items are the listeners' args.
+
+        Raises:
+            ConfigError: there is no `eventName`.
+        """
+        args = dict(argsObj)
+        name = args.pop("eventName", None)
+        if not isinstance(name, str) or not name:
+            raise ConfigError.bad("eventName", name, "the name of an event")
+        await self.link.run(
+            queues.note(self.link.queue, CUSTOM, {"event": name, "args": args})
+        )
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self.link.close()

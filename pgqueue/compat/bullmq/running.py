@@ -1,0 +1,108 @@
+"""How a worker runs one job, and writes how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from pgqueue.compat.bullmq.custom_errors import WaitingChildrenError
+from pgqueue.compat.bullmq.settling import complete, fail, wait_for_children
+from pgqueue.errors import DatabaseUnavailable, PayloadError, WaitForChildren
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from pgqueue.compat.bullmq.claims import Holder
+    from pgqueue.compat.bullmq.job import Job
+    from pgqueue.compat.bullmq.link import Bell
+    from pgqueue.compat.bullmq.lock_manager import LockManager
+
+WRITE_PAUSES: Final = (0.1, 0.5, 1.0, 2.0)
+
+
+class Running:
+    """The running of `Worker`."""
+
+    processor: Callable[..., Awaitable[Any]] | None
+    holder: Holder
+    lockManager: LockManager
+    running_jobs: dict[str, Job]
+    closed: bool
+    emit: Callable[..., None]
+    _bell: Bell | None
+    _signal: bool
+    _tasks: set[asyncio.Task[None]]
+    _claimed: dict[str, Job]
+
+    def _start(self, job: Job) -> None:
+        task = asyncio.get_running_loop().create_task(self._process(job))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._bell is not None:
+            self._bell.ring()
+
+    async def _process(self, job: Job) -> None:
+        """Run one job and write how it ended; nothing that it raises gets further."""
+        self.running_jobs[str(job.id)] = job
+        controller = self.lockManager.track(job, signal=self._signal)
+        arguments = () if controller is None else (controller.signal,)
+        event = None
+        try:
+            event = await self._run_one(job, arguments)
+        except Exception as error:  # noqa: BLE001  e.g. the lock was lost
+            self.emit("error", error)
+        finally:
+            self._forget(job)
+        if event is not None:
+            self.emit(*event)
+
+    async def _run_one(
+        self, job: Job, arguments: tuple[Any, ...]
+    ) -> tuple[Any, ...] | None:
+        """Return the event to emit, if the processor did not settle the job by itself."""
+        assert self.processor is not None and job.claim is not None  # noqa: S101, PT018
+        failure: BaseException | None = None
+        result: Any = None
+        try:
+            result = await self.processor(job, job.token, *arguments)
+        except BaseException as error:
+            task = asyncio.current_task()
+            if self.closed or (task is not None and task.cancelling()):
+                raise
+            failure = error
+        if job.claim.settled:
+            return None
+        if failure is None:
+            try:
+                await self._write(job, complete, result)
+            except PayloadError as error:
+                failure = error
+            else:
+                return ("completed", job, result)
+        if isinstance(failure, (WaitingChildrenError, WaitForChildren)):
+            await wait_for_children(job.claim)
+            return None
+        await self._write(job, fail, failure)
+        return ("failed", job, failure)
+
+    async def _write(self, job: Job, how: Any, value: Any) -> None:
+        """Write an outcome; again if the database is away for a moment."""
+        assert job.claim is not None  # noqa: S101
+        for pause in (*WRITE_PAUSES, None):
+            try:
+                await how(job.claim, job, value, next=False)
+            except DatabaseUnavailable:
+                if pause is None:
+                    self.holder.give_up(job.claim)
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                return
+
+    def _forget(self, job: Job) -> None:
+        self.lockManager.untrack(job)
+        self.running_jobs.pop(str(job.id), None)
+        self._claimed.pop(str(job.id), None)

@@ -1,0 +1,317 @@
+"""`Worker`: runs the jobs of a queue with an async processor."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from pgqueue.compat.bullmq import reading
+from pgqueue.compat.bullmq.claims import Holder
+from pgqueue.compat.bullmq.emitter import EventEmitter
+from pgqueue.compat.bullmq.job import Job
+from pgqueue.compat.bullmq.link import Bell, Link
+from pgqueue.compat.bullmq.lock_manager import LockManager
+from pgqueue.compat.bullmq.options import keep_rule
+from pgqueue.compat.bullmq.running import Running
+from pgqueue.compat.bullmq.upkeep import Upkeep, workers
+from pgqueue.errors import ConfigError
+from pgqueue.options import check_int
+from pgqueue.worker.emitter import Emitter
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from pgqueue.compat.bullmq.claims import Claim
+
+DEFAULTS: Final = {
+    "concurrency": 1,
+    "lockDuration": 30000,
+    "stalledInterval": 30000,
+    "maxStalledCount": 1,
+    "drainDelay": 5,
+}
+FIRST_NAP: Final = 0.01
+NAP: Final = 0.1
+LONG_NAP: Final = 0.5
+TIRED: Final = 100
+"""After so many short naps without a job a worker takes long ones."""
+
+FAILURE: Final = 0.5
+
+
+class Worker(EventEmitter, Running, Upkeep):
+    """Runs jobs; with a processor it starts by itself in the running loop.
+
+    Args:
+        name: of the queue.
+        processor: `async def (job, token)` or `(job, token, signal)`; None: claim by
+            `getNextJob`.
+        opts: see docs/bullmq.md.
+
+    Raises:
+        ConfigError: an option is not supported, or out of its range.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        processor: Callable[..., Awaitable[Any]] | None = None,
+        opts: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.opts: dict[str, Any] = {**DEFAULTS, **(opts or {})}
+        self.opts.setdefault("lockRenewTime", self.opts["lockDuration"] // 2)
+        if self.opts.get("limiter"):
+            raise ConfigError(
+                "the worker option 'limiter' is not supported: a limit belongs to the "
+                "queue, use queue.setGlobalRateLimit(max, ms)"
+            )
+        check_int("concurrency", self.opts["concurrency"], 1, 10_000)
+        self.name = name
+        self.prefix = self.opts.get("prefix", "bull")
+        self.processor = processor
+        self.id = secrets.token_hex(16)
+        self.link = Link(name, self.opts)
+        self.qualifiedName = self.link.queue
+        self.keeps = (
+            keep_rule("removeOnComplete", self.opts.get("removeOnComplete")),
+            keep_rule("removeOnFail", self.opts.get("removeOnFail")),
+        )
+        self.running_jobs: dict[str, Job] = {}
+        self.running = self.closing = self.closed = self.paused = False
+        self._core = Emitter()
+        self._core.on("stalled", self._on_stalled)
+        self._core.on("failed", self._on_stalled_out)
+        self._core.on("error", lambda error: self.emit("error", error))
+        lease = max(0.1, self.opts["lockDuration"] / 1000)
+        self.holder = Holder(
+            self.link,
+            self._core,
+            lease=lease,
+            name=self.opts.get("name"),
+            keeps=self.keeps,
+        )
+        self.holder.owner = self
+        self.lockManager = LockManager(
+            self,
+            self.opts["lockRenewTime"],
+            self.opts["lockDuration"],
+            self.id,
+            self.opts.get("name"),
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._told: set[asyncio.Task[None]] = set()
+        self._claimed: dict[str, Job] = {}
+        self._bell: Bell | None = None
+        self._maintenance: asyncio.Task[None] | None = None
+        self._autorun: asyncio.Task[None] | None = None
+        self._stopped = asyncio.Event()
+        self._naps = 0
+        self._empty = False
+        self._signal = takes_signal(processor)
+        workers.add(self)
+        if processor is not None and self.opts.get("autorun", True):
+            loop = asyncio.get_running_loop()
+            self._autorun = loop.create_task(self._run_by_itself())
+
+    async def _run_by_itself(self) -> None:
+        try:
+            await self.run()
+        except Exception as error:  # noqa: BLE001  nobody awaits this
+            self.emit("error", error)
+
+    async def run(self) -> None:
+        """Work until the worker is closed.
+
+        Raises:
+            ConfigError: it has no processor, or works already.
+        """
+        if self.processor is None:
+            raise ConfigError("this worker has no processor to run")
+        if self.running:
+            raise ConfigError("Worker is already running")
+        self.running = True
+        self._stopped.clear()
+        self._bell = Bell(self.link.queue)
+        token = 0
+        try:
+            while not self.closing:
+                free = self.opts["concurrency"] - len(self._tasks)
+                if free <= 0 or self.paused:
+                    await self._rest(claimed=True)
+                    continue
+                token += 1
+                jobs = await self._claim_patiently(free, f"{self.id}:{token}")
+                for job in jobs:
+                    if not self.closed:
+                        self._start(job)
+                if not jobs:
+                    await self._rest(claimed=False)
+                else:
+                    self._naps = 0
+            await self._finish_running()
+        finally:
+            self.running = False
+            self._stopped.set()
+
+    async def _claim_patiently(self, most: int, token: str) -> list[Job]:
+        try:
+            return await self._claim(most, token)
+        except Exception as error:  # noqa: BLE001  the next one tries again
+            self.emit("error", error)
+            await asyncio.sleep(FAILURE)
+            return []
+
+    async def _claim(self, most: int, token: str) -> list[Job]:
+        self._look_after()
+        claims = await self.holder.claim(most, token)
+        await self._advance(claims)
+        if not claims:
+            return []
+        op = reading.read_numbers(self.link.queue, [one.core.id for one in claims])
+        found = await self.link.read(op)
+        jobs = []
+        for claim in claims:
+            job = self._job_of(claim, found.get(claim.core.id))
+            self._claimed[str(job.id)] = job
+            jobs.append(job)
+            self.emit("active", job, "waiting")
+        return jobs
+
+    def _job_of(self, claim: Claim, found: reading.Read | None) -> Job:
+        """Return the job of a claim."""
+        job = Job.read(self, found or reading.from_claim(claim.core))
+        job.attemptsMade = claim.core.attempt - 1
+        job.attemptsStarted = claim.core.attempt + claim.core.stalled
+        job.processedOn = int(claim.core.claimed_epoch * 1000 + 0.0001)
+        job.token = claim.token
+        job.claim = claim
+        return job
+
+    async def getNextJob(
+        self, token: str, opts: Mapping[str, Any] | None = None
+    ) -> Job | None:
+        """Claim a job; None if there is none.
+
+        Asked again after there was none, it waits up to `drainDelay` for one.
+        """
+        self.lockManager.start()
+        patience = self.opts["drainDelay"] if self._empty else 0.0
+        if not (opts or {}).get("block", True):
+            patience = 0.0
+        bell = Bell(self.link.queue)
+        deadline = asyncio.get_running_loop().time() + patience
+        while not self.closing:
+            jobs = await self._claim(1, token)
+            self._empty = not jobs
+            left = deadline - asyncio.get_running_loop().time()
+            if jobs:
+                return jobs[0]
+            if left <= 0:
+                break
+            await bell.wait(min(left, self._nap()))
+        return None
+
+    async def nextJobFromJobData(
+        self, jobData: Any, jobId: str | None = None, *_: Any
+    ) -> Job | None:
+        """Return the job that `fetchNext` claimed."""
+        return self._claimed.get(str(jobId)) if jobData else None
+
+    def _nap(self) -> float:
+        """Return how long to sleep without being rung."""
+        self._naps += 1
+        nap = min(NAP, FIRST_NAP * self._naps) if self._naps < TIRED else LONG_NAP
+        due = self.holder.next_look()
+        return min(nap, max(0.001, due))
+
+    async def _rest(self, *, claimed: bool) -> None:
+        assert self._bell is not None  # noqa: S101
+        await self._bell.wait(NAP if claimed else self._nap())
+
+    async def pause(self) -> None:
+        """Take no more jobs; what runs goes on."""
+        self.paused = True
+        self.emit("paused")
+
+    def resume(self) -> None:
+        """Take jobs again."""
+        self.paused = False
+        if self._bell is not None:
+            self._bell.ring()
+        self.emit("resumed")
+
+    def isRunning(self) -> bool:
+        """Return whether it works."""
+        return self.running
+
+    def isPaused(self) -> bool:
+        """Return whether it was paused."""
+        return self.paused
+
+    def cancelJob(self, jobId: str, reason: str | None = None) -> bool:
+        """Abort the signal of a job that runs here; False if it has none."""
+        return self.lockManager.cancel_job(jobId, reason)
+
+    def cancelAllJobs(self, reason: str | None = None) -> None:
+        """Abort the signals of all jobs that run here."""
+        self.lockManager.cancel_all_jobs(reason)
+
+    async def _finish_running(self) -> None:
+        while self._tasks and not self.closed:
+            await asyncio.wait(set(self._tasks))
+
+    async def close(self, force: bool = False) -> None:
+        """Take no more jobs, wait for what runs, and let go of the connections.
+
+        Args:
+            force: cut off what runs, and leave its jobs active: once their locks have
+                ended they are found stalled, and run again.
+        """
+        if self.closed:
+            return
+        self.closing = True
+        if force:
+            self.closed = True
+            self.lockManager.cancel_all_jobs()
+            for task in set(self._tasks):
+                task.cancel()
+        if self._bell is not None:
+            self._bell.ring()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=1.0 if force else None)
+        if self.running:
+            await self._stopped.wait()
+        if self._autorun is not None:
+            with suppress(asyncio.CancelledError):
+                await self._autorun
+        if self._maintenance is not None:
+            self._maintenance.cancel()
+            await asyncio.wait([self._maintenance])
+        await self.lockManager.close()
+        if self._told:
+            await asyncio.wait(set(self._told), timeout=1.0)
+        self.closed = True
+        await self.holder.close()
+        workers.discard(self)
+        self.emit("closed")
+
+
+def takes_signal(processor: Callable[..., Any] | None) -> bool:
+    """Return whether a processor has a third positional parameter."""
+    if processor is None:
+        return False
+    try:
+        parameters = inspect.signature(processor).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    positional = (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    )
+    if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in parameters):
+        return True
+    return sum(one.kind in positional for one in parameters) >= 3  # noqa: PLR2004

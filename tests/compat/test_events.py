@@ -1,0 +1,138 @@
+"""`QueueEvents` of the compatibility module, and the modules' names."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from compat.conftest import Heard
+from pgqueue.compat import bullmq
+from pgqueue.compat.bullmq import (
+    AbortController,
+    AbortError,
+    Job,
+    Queue,
+    QueueEventsProducer,
+    Worker,
+)
+from waiting import until_async
+
+if TYPE_CHECKING:
+    from compat.conftest import Made
+
+MODULES = {
+    "custom_errors": ("WaitingChildrenError", "UnrecoverableError"),
+    "lock_manager": ("LockManager",),
+    "job_scheduler": ("JobScheduler", "default_repeat_strategy"),
+    "queue": ("Queue",),
+    "worker": ("Worker",),
+    "job": ("Job",),
+    "flow_producer": ("FlowProducer",),
+    "queue_events": ("QueueEvents",),
+    "queue_events_producer": ("QueueEventsProducer",),
+    "abort_controller": ("AbortController", "AbortSignal", "AbortError"),
+}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_its_names(module: str) -> None:
+    found = importlib.import_module(f"pgqueue.compat.bullmq.{module}")
+    for name in MODULES[module]:
+        assert getattr(found, name)
+        assert getattr(bullmq, name, getattr(found, name)) is getattr(found, name)
+
+
+async def returns(job: Job, token: str) -> Any:
+    return {"was": job.data}
+
+
+async def test_what_happens_is_told_with_the_job_s_id(made: Made, queue: Queue) -> None:
+    events = made.events(lastEventId="0")
+    heard = Heard(events, "added", "waiting", "active", "completed", "completed:own")
+    await queue.add("paint", 1, {"jobId": "own"})
+    made.worker(returns)
+    calls = await heard.wait(5)
+    assert [call[0] for call in calls] == [
+        "added",
+        "waiting",
+        "active",
+        "completed",
+        "completed:own",
+    ]
+    assert {call[1]["jobId"] for call in calls} == {"own"}
+    assert calls[0][1]["name"] == "paint"
+    assert calls[3][1]["returnvalue"] == {"was": 1}
+    assert isinstance(calls[3][2], str)
+
+
+async def test_an_add_before_run_is_seen_from_the_beginning(
+    made: Made, queue: Queue
+) -> None:
+    events = made.events(lastEventId="0", autorun=False)
+    heard = Heard(events, "added")
+    await queue.add("paint", 1)
+    assert not events.running
+    running = asyncio.ensure_future(events.run())
+    await heard.wait()
+    assert events.running
+    await events.close()
+    await events.close()
+    assert await running is None
+    assert events.closed
+    assert not events.running
+
+
+async def test_a_listener_can_be_taken_off(made: Made, queue: Queue) -> None:
+    events, calls = made.events(), []
+
+    def listener(*args: Any) -> None:
+        calls.append(args)
+
+    events.on("added", listener)
+    events.off("added", listener)
+    heard = Heard(events, "paused", "resumed")
+    await until_async(lambda: events.running)
+    await queue.add("paint", 1)
+    await queue.pause()
+    await queue.resume()
+    await heard.wait(2)
+    assert calls == []
+
+
+async def test_own_events_are_published(made: Made) -> None:
+    events = made.events(lastEventId="0")
+    heard = Heard(events, "told", "told:7")
+    producer = QueueEventsProducer("paint")
+    await producer.publishEvent({"eventName": "told", "text": "hello", "jobId": "7"})
+    calls = await heard.wait(2)
+    await producer.close()
+    assert [call[1] for call in calls] == [{"text": "hello", "jobId": "7"}] * 2
+
+
+async def test_an_abort_happens_once() -> None:
+    controller = AbortController()
+    controller.signal.throw_if_aborted()
+    controller.abort("first")
+    controller.abort("second")
+    assert controller.signal.reason == "first"
+    await controller.signal.wait()
+    with pytest.raises(AbortError) as raised:
+        controller.signal.throw_if_aborted()
+    assert raised.value.reason == "first"
+
+
+def test_a_new_loop_starts_afresh(dsn: str) -> None:
+    async def work() -> Any:
+        queue = Queue("paint", {"connection": dsn})
+        worker = Worker("paint", returns, {"connection": dsn})
+        heard = Heard(worker, "completed")
+        await queue.add("paint", 1)
+        [(_, job, _)] = await heard.wait()
+        await queue.close()
+        await worker.close()
+        return job.id
+
+    assert [asyncio.run(work()), asyncio.run(work())] == ["1", "2"]

@@ -1,0 +1,138 @@
+"""Job schedulers of the compatibility module."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfoNotFoundError
+
+import pytest
+
+from compat.conftest import Heard
+from pgqueue.compat.bullmq import Job, JobScheduler, Queue
+from pgqueue.compat.bullmq.job_scheduler import default_repeat_strategy
+
+if TYPE_CHECKING:
+    from compat.conftest import Made
+
+HOUR = 3_600_000
+NOON = int(datetime(2030, 1, 1, 12, tzinfo=UTC).timestamp() * 1000)
+
+
+async def test_an_upsert_returns_the_next_job(queue: Queue) -> None:
+    job = await queue.upsertJobScheduler(
+        "clean", {"every": HOUR}, "sweep", {"a": 1}, {"failParentOnFailure": True}
+    )
+    assert job is not None
+    scheduler = await queue.getJobScheduler("clean")
+    assert scheduler is not None
+    assert job.id == f"repeat:clean:{scheduler['next']}"
+    assert (job.name, job.data) == ("sweep", {"a": 1})
+    assert await job.isDelayed()
+    read = await Job.fromId(queue, job.id)
+    assert read is not None
+    assert read.id == job.id
+    expected = {
+        "key": "clean",
+        "name": "sweep",
+        "every": HOUR,
+        "iterationCount": 1,
+        "template": {"data": {"a": 1}, "opts": {"failParentOnFailure": True}},
+    }
+    assert expected.items() <= scheduler.items()
+    assert "limit" not in scheduler
+    assert scheduler["next"] > time.time() * 1000
+
+
+async def test_an_upsert_replaces_the_scheduler_and_its_job(queue: Queue) -> None:
+    await queue.upsertJobScheduler("clean", {"every": HOUR})
+    extra = {"tz": "Europe/Paris", "limit": 3, "endDate": NOON}
+    job = await queue.upsertJobScheduler("clean", {"pattern": "0 3 * * *", **extra})
+    assert job is not None
+    assert job.name == "clean"
+    assert await queue.getDelayedCount() == 1
+    [scheduler] = await queue.getJobSchedulers()
+    assert ({"pattern": "0 3 * * *", **extra}).items() <= scheduler.items()
+    assert "every" not in scheduler
+    assert await queue.getJobSchedulersCount() == 1
+    assert await queue.isJobScheduler("clean")
+
+
+async def test_schedulers_are_listed_by_their_next_time(queue: Queue) -> None:
+    for key, start in (("b", NOON + HOUR), ("a", NOON), ("c", NOON + 2 * HOUR)):
+        await queue.upsertJobScheduler(key, {"every": HOUR, "startDate": start})
+
+    def keys(found: list[dict[str, Any]]) -> list[str]:
+        return [one["key"] for one in found]
+
+    assert keys(await queue.getJobSchedulers(asc=True)) == ["a", "b", "c"]
+    assert keys(await queue.getJobSchedulers()) == ["c", "b", "a"]
+    assert keys(await queue.getJobSchedulers(0, 0, asc=True)) == ["a"]
+
+
+async def test_a_removed_scheduler_takes_its_job_along(queue: Queue) -> None:
+    await queue.upsertJobScheduler("clean", {"every": HOUR})
+    scheduler = JobScheduler(queue)
+    assert await scheduler.removeJobScheduler("clean") == 0
+    assert await scheduler.removeJobScheduler("clean") == 1
+    assert await scheduler.getScheduler("clean") is None
+    assert await queue.getJobCountByTypes() == 0
+
+
+@pytest.mark.parametrize(
+    "repeat",
+    [
+        {},
+        {"every": 5, "pattern": "* * * * *"},
+        {"every": 5, "immediately": True, "startDate": NOON},
+        {"pattern": "no pattern"},
+    ],
+)
+async def test_a_bad_rule_is_a_value_error(
+    queue: Queue, repeat: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=r"defined|takes"):
+        await queue.upsertJobScheduler("clean", repeat)
+
+
+@pytest.mark.parametrize("rule", [{"limit": 2, "count": 2}, {"endDate": 1000}])
+async def test_nothing_is_stored_for_a_scheduler_that_is_over(
+    queue: Queue, rule: dict[str, Any]
+) -> None:
+    assert await queue.upsertJobScheduler("clean", {"every": HOUR, **rule}) is None
+    assert await queue.getJobSchedulersCount() == 0
+
+
+async def test_the_jobs_follow_each_other(made: Made, queue: Queue) -> None:
+    async def returns(job: Job, token: str) -> None:
+        return None
+
+    heard = Heard(made.worker(returns), "completed")
+    await queue.upsertJobScheduler("clean", {"every": 200})
+    calls = await heard.wait(3)
+    ids = [call[1].id for call in calls]
+    assert len(set(ids)) == len(ids)
+    assert all(one.startswith("repeat:clean:") for one in ids)
+    scheduler = await queue.getJobScheduler("clean")
+    assert scheduler is not None
+    assert scheduler["iterationCount"] >= 3
+    read = await Job.fromId(queue, ids[0])
+    assert read is not None
+    assert await read.isCompleted()
+    await queue.removeJobScheduler("clean")
+
+
+def test_the_default_strategy_says_when_a_pattern_fires() -> None:
+    assert default_repeat_strategy(NOON, {"pattern": "0 13 * * *"}) == NOON + HOUR
+    paris = {"pattern": "0 14 * * *", "tz": "Europe/Paris"}
+    assert default_repeat_strategy(NOON, paris) == NOON + HOUR
+    seconds = {"pattern": "*/2 * * * * *"}
+    assert default_repeat_strategy(NOON, seconds) == NOON + 2000
+    assert default_repeat_strategy(NOON, {"every": 5}) is None
+    now = default_repeat_strategy(NOON, {"pattern": "* * * * *", "immediately": True})
+    assert abs(int(now or 0) - time.time() * 1000) < 1000
+    with pytest.raises(ValueError, match="pattern"):
+        default_repeat_strategy(NOON, {"pattern": "never"})
+    with pytest.raises(ZoneInfoNotFoundError):
+        default_repeat_strategy(NOON, {"pattern": "* * * * *", "tz": "Moon/Sea"})
