@@ -56,14 +56,32 @@ async def test_a_killed_worker_is_noticed_and_its_job_runs_elsewhere(
     assert sql.value("SELECT count(*) FROM pgqueue.worker WHERE dead_at IS NULL") == 0
 
 
-def test_a_job_that_kills_its_workers_fails_after_max_stalled(
+def test_a_job_that_kills_its_worker_takes_no_second_one_along(
     dsn: str, queue: Queue, sql: Sql
 ) -> None:
-    job = queue.add("fatal", {"exit": True}, attempts=5)
+    """The second time it runs in a process of its own, and fails alone."""
+    job = queue.add("fatal", {"exit": True})
+    with Process(dsn, lease=1) as process:
+        assert process.wait() == 9
+    until(lambda: _sweep(dsn, queue) or not queue.counts().active)
+    with Process(dsn, lease=1) as process:
+        until(lambda: queue.get(job.id).state == "failed", 20)
+        assert process.alive
+    stored = queue.get(job.id)
+    assert (stored.attempt, stored.stalled) == (1, 1)
+    assert stored.error == "its process died: exit code 9"
+    row = sql.one("SELECT attempt, error FROM pgqueue.attempt")
+    assert (row.attempt, row.error) == (1, stored.error)
+
+
+def test_a_job_whose_worker_is_lost_too_often_fails(
+    dsn: str, queue: Queue, sql: Sql
+) -> None:
+    job = queue.add("slow", {"wait": "/nowhere/at/all"}, attempts=5)
     for _ in range(2):
         with Process(dsn, lease=1) as process:
-            assert process.wait() == 9
-        until(lambda: _sweep(dsn, queue) or True)
+            process.until("run")
+            process.kill()
         until(lambda: _sweep(dsn, queue) or not queue.counts().active)
     stored = queue.get(job.id)
     assert (stored.state, stored.stalled) == ("failed", 2)
@@ -122,7 +140,7 @@ def test_the_heart_beats_while_a_handler_blocks(
 BEAT = "SELECT count(*) FROM pgqueue.worker WHERE heartbeat_at > %s"
 
 ROLES = {
-    "heartbeat": "UPDATE pgqueue.worker SET heartbeat_at%",
+    "heartbeat": "look_for_cancelled%",
     "listener": "LISTEN%",
 }
 

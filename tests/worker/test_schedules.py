@@ -120,6 +120,7 @@ async def test_an_occurrence_expires_by_its_own_time_not_by_when_it_was_added(
     )
     async with Worker("work", handler, dsn=dsn):
         await until_async(lambda: seen == [made.job_id])
+        await until_async(lambda: queue.counts().delayed == 1)
         sql.run(
             "UPDATE pgqueue.job SET options = (options::jsonb || jsonb_build_object("
             " 'scheduled_at', now() - interval '2 hours'))::json"
