@@ -340,3 +340,50 @@ async def test_a_limited_queue_is_limited(made: Made, queue: Queue) -> None:
     heard = Heard(made.worker(count, concurrency=4), "completed")
     await heard.wait(5)
     assert most == 1
+
+
+async def test_a_rate_limit_holds_over_the_queue(made: Made, queue: Queue) -> None:
+    await queue.setGlobalRateLimit(2, 400)
+    await queue.addBulk([{"name": "a", "data": n} for n in range(5)])
+    heard = Heard(made.worker(returns, concurrency=5), "completed")
+    calls = await heard.wait(5)
+    begun = sorted(call[1].processedOn for call in calls)
+    assert begun[2] - begun[0] >= 400
+    assert begun[4] - begun[2] >= 400
+
+
+async def test_a_rate_limited_queue_waits(made: Made, queue: Queue) -> None:
+    await queue.rateLimit(300)
+    job = await queue.add("a", 1)
+    heard = Heard(made.worker(returns), "completed")
+    [(_, done, _)] = await heard.wait()
+    assert done.processedOn - (job.timestamp or 0) >= 250
+
+
+async def test_a_nan_is_refused_in_the_words_of_the_library(
+    made: Made, queue: Queue
+) -> None:
+    async def bad(job: Job, token: str) -> Any:
+        return {"n": float("inf")}
+
+    await queue.add("paint", {})
+    [(_, job, error)] = await Heard(made.worker(bad), "failed").wait()
+    assert isinstance(error, ValueError)
+    assert job.failedReason.startswith("Out of range float values are not JSON")
+
+
+async def test_a_job_that_stalls_too_often_fails(made: Made, queue: Queue) -> None:
+    async def hangs(job: Job, token: str) -> None:
+        await busy(60)
+
+    opts = {"lockDuration": 1000, "stalledInterval": 500, "maxStalledCount": 0}
+    await queue.add("paint", {})
+    first = made.worker(hangs, **opts)
+    await Heard(first, "active").wait()
+    await first.close(force=True)
+    heard = Heard(made.worker(returns, **opts), "stalled", "failed")
+    stalled, failed = await heard.wait(2)
+    assert stalled == ("stalled", "1")
+    assert failed[0] == "failed"
+    assert failed[1].id == "1"
+    assert await queue.getJobState("1") == "failed"

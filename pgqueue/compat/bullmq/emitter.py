@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import inspect
+from typing import TYPE_CHECKING, Any, Final
 
 from pgqueue import telemetry
 from pgqueue.worker.outcome import describe
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Listener = Callable[..., Any]
+
+
+BEFORE: Final = {"failed": "active", "completed": "active"}
+"""The state before, for listeners that take one argument more, as in Node."""
 
 
 class EventEmitter:
@@ -37,7 +42,20 @@ class EventEmitter:
             )
         for listener in listeners:
             try:
-                listener(*args)
+                listener(*fitting(listener, event, args))
             except Exception as error:  # noqa: BLE001  a listener is user code
                 during = f"{event} listener"
                 telemetry.emit("worker.error", during=during, error=describe(error))
+
+
+def fitting(listener: Listener, event: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the arguments of an event, with the state before if it is asked for."""
+    if event not in BEFORE:
+        return args
+    try:
+        inspect.signature(listener).bind(*args)
+    except TypeError:
+        return (*args, BEFORE[event])
+    except ValueError:
+        return args
+    return args

@@ -6,8 +6,20 @@ import json
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pgqueue.compat.bullmq import reading
-from pgqueue.compat.bullmq.options import given_options, millis, public_id
-from pgqueue.compat.bullmq.settling import complete, fail, find_claim, wait_for_children
+from pgqueue.compat.bullmq.options import (
+    check_json,
+    given_options,
+    millis,
+    public_id,
+)
+from pgqueue.compat.bullmq.settling import (
+    complete,
+    fail,
+    find_claim,
+    save_data,
+    save_progress,
+    wait_for_children,
+)
 from pgqueue.errors import JobNotFound, JobStateError
 from pgqueue.ops import control, jobs
 from pgqueue.types import JobState
@@ -101,6 +113,12 @@ class Job:
         found = await queue.link.read(reading.read(queue.link.queue, str(jobId)))
         return None if found is None else Job.read(queue, found)
 
+    @property
+    def parentKey(self) -> str | None:
+        """The parent, by queue and id."""
+        above = self.parent
+        return None if not above else f"{above.get('queue')}:{above.get('id')}"
+
     def _missing(self, command: str) -> TypeError:
         return TypeError(f"Missing key for job {self.id}. {command}")
 
@@ -115,8 +133,13 @@ class Job:
     async def updateProgress(self, progress: Any) -> None:
         """Store how far the job is: a number or a dict."""
         number = await self._number("updateProgress")
+        check_json(progress)
         try:
-            await self.link.run(reading.set_progress(self.link.queue, number, progress))
+            if self.claim is not None and not self.claim.settled:
+                await self.link.run(save_progress(self.claim, progress))
+            else:
+                op = reading.set_progress(self.link.queue, number, progress)
+                await self.link.run(op)
         except JobNotFound:
             raise self._missing("updateProgress") from None
         self.progress = progress
@@ -124,8 +147,12 @@ class Job:
     async def updateData(self, data: Any) -> None:
         """Replace the data; the next run has it."""
         number = await self._number("updateData")
+        check_json(data)
         try:
-            await self.link.run(reading.set_data(self.link.queue, number, data))
+            if self.claim is not None and not self.claim.settled:
+                await self.link.run(save_data(self.claim, data))
+            else:
+                await self.link.run(reading.set_data(self.link.queue, number, data))
         except JobNotFound:
             raise self._missing("updateData") from None
         self.data = data

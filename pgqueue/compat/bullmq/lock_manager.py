@@ -49,15 +49,19 @@ class LockManager:
         """Return whether locks are renewed."""
         return self._task is not None and not self.closed
 
-    def track(self, job: Job, *, signal: bool) -> AbortController | None:
+    def track_job(
+        self, job_id: str, token: str, ts: int, should_create_controller: bool = False
+    ) -> AbortController | None:
         """Keep the lock of a job that begins; return its controller if it has one."""
-        controller = AbortController() if signal else None
-        self._tracked[str(job.id)] = controller
+        if self.closed:
+            return None
+        controller = AbortController() if should_create_controller else None
+        self._tracked[str(job_id)] = controller
         return controller
 
-    def untrack(self, job: Job) -> None:
+    def untrack_job(self, job_id: str) -> None:
         """Let go of a job that has ended."""
-        self._tracked.pop(str(job.id), None)
+        self._tracked.pop(str(job_id), None)
 
     def get_active_job_count(self) -> int:
         """Return how many jobs' locks are kept alive here."""

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from pgqueue.errors import ConfigError, UnsupportedConnection
+from pgqueue.errors import ConfigError, PayloadError, UnsupportedConnection
 from pgqueue.types import Backoff, Dedup, Keep, KeepJobs, NewJob, OnChildFailure
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ HEADER: Final = "bullmq"
 """The header of a job that keeps the options as they were given."""
 
 PREFIX: Final = "bull"
+NAMELESS: Final = "__default__"
+"""The name of jobs that were added without one."""
+
 REPEAT: Final = re.compile(r"repeat:(.+):([0-9]{1,15})", re.DOTALL)
 POLICIES: Final[dict[str, OnChildFailure]] = {
     "failParentOnFailure": "fail",
@@ -99,6 +102,14 @@ def given_options(job: Job) -> dict[str, Any]:
         given["priority"] = job.priority
     if HEADER in job.headers:
         given |= json.loads(job.headers[HEADER])
+    if job.schedule is not None and job.scheduled_at is not None:
+        due = millis(job.scheduled_at) or 0
+        given |= {
+            "jobId": public_id(job),
+            "repeatJobKey": job.schedule,
+            "prevMillis": due,
+            "delay": max(0, due - (millis(job.created_at) or 0)),
+        }
     return given
 
 
@@ -162,6 +173,22 @@ def policy(opts: Mapping[str, Any]) -> OnChildFailure:
     return POLICIES[named[0]] if named else "fail"
 
 
+def check_json(value: Any) -> None:
+    """Raise for NaN and infinities, in the standard library's words.
+
+    Raises:
+        PayloadError: the value has one.
+    """
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError as error:
+        if str(error).startswith("Out of range float"):
+            raise PayloadError(str(error)) from None
+    except TypeError:
+        # What says more about it comes later.
+        return
+
+
 def job_fields(opts: Mapping[str, Any]) -> dict[str, Any]:
     """Return pgqueue's options for BullMQ's, without a parent.
 
@@ -200,7 +227,8 @@ def new_job(
     parent: tuple[str, int] | None = None,
 ) -> NewJob:
     """Return a job as `Queue.add` takes it."""
+    check_json(data)
     fields = job_fields(opts)
     if parent is not None:
         fields |= {"parent": parent, "on_child_failure": policy(opts)}
-    return NewJob(name, data, **fields)
+    return NewJob(name or NAMELESS, data, **fields)

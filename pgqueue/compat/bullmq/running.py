@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pgqueue.compat.bullmq.link import Bell
     from pgqueue.compat.bullmq.lock_manager import LockManager
 
+WITH_SIGNAL: Final = 3
+
 WRITE_PAUSES: Final = (0.1, 0.5, 1.0, 2.0)
 
 
@@ -30,7 +32,7 @@ class Running:
     closed: bool
     emit: Callable[..., None]
     _bell: Bell | None
-    _signal: bool
+    _arity: int
     _tasks: set[asyncio.Task[None]]
     _claimed: dict[str, Job]
 
@@ -47,8 +49,15 @@ class Running:
     async def _process(self, job: Job) -> None:
         """Run one job and write how it ended; nothing that it raises gets further."""
         self.running_jobs[str(job.id)] = job
-        controller = self.lockManager.track(job, signal=self._signal)
-        arguments = () if controller is None else (controller.signal,)
+        controller = self.lockManager.track_job(
+            str(job.id),
+            str(job.token),
+            job.processedOn or 0,
+            self._arity >= WITH_SIGNAL,
+        )
+        arguments: tuple[Any, ...] = (job, job.token)[: self._arity]
+        if controller is not None:
+            arguments += (controller.signal,)
         event = None
         try:
             event = await self._run_one(job, arguments)
@@ -67,7 +76,7 @@ class Running:
         failure: BaseException | None = None
         result: Any = None
         try:
-            result = await self.processor(job, job.token, *arguments)
+            result = await self.processor(*arguments)
         except BaseException as error:
             task = asyncio.current_task()
             if self.closed or (task is not None and task.cancelling()):
@@ -103,6 +112,6 @@ class Running:
                 return
 
     def _forget(self, job: Job) -> None:
-        self.lockManager.untrack(job)
+        self.lockManager.untrack_job(str(job.id))
         self.running_jobs.pop(str(job.id), None)
         self._claimed.pop(str(job.id), None)

@@ -9,10 +9,10 @@ from pgqueue import payload
 from pgqueue.backoff import delay_before_retry
 from pgqueue.compat.bullmq.claims import held
 from pgqueue.compat.bullmq.custom_errors import MissingLock, UnrecoverableError
-from pgqueue.compat.bullmq.options import millis
+from pgqueue.compat.bullmq.options import check_json, millis
 from pgqueue.compat.bullmq.reading import moment
 from pgqueue.errors import Unrecoverable
-from pgqueue.ops import jobs, maintenance
+from pgqueue.ops import control, jobs, leases, maintenance
 from pgqueue.ops.core import Op, Statement, atomic
 from pgqueue.ops.flows import Parent, release
 from pgqueue.retention import resolve
@@ -110,6 +110,7 @@ async def complete(
     Raises:
         PayloadError: the value is not JSON; the job is as it was.
     """
+    check_json(value)
     text = payload.encode(value, f"result of job {job.id}")
     now = await settle(claim, Outcome("completed", value, text), "moveToFinished")
     job.returnvalue = value
@@ -192,3 +193,19 @@ def backoff(claim: Claim, job: Job, error: BaseException) -> float:
             problem = raised
     claim.holder.owner.emit("error", problem)
     return 1.0
+
+
+def save_progress(claim: Claim, value: Any) -> Op[None]:
+    """Store how far a claimed job is; `LeaseLost` if it is not this worker's any more."""
+    core = claim.core
+    text = payload.encode(value, f"progress of job {core.id}")
+    return leases.save_progress(
+        claim.worker_id, core.queue_id, core.lease_id, core.id, text
+    )
+
+
+def save_data(claim: Claim, value: Any) -> Op[None]:
+    """Replace the data of a claimed job; `LeaseLost` if it is not this worker's."""
+    core = claim.core
+    text = payload.encode(value, f"data of job {core.id}")
+    return control.save_data(core.queue_id, core.lease_id, core.id, text)

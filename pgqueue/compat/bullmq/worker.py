@@ -111,7 +111,7 @@ class Worker(EventEmitter, Running, Upkeep):
         self._stopped = asyncio.Event()
         self._naps = 0
         self._empty = False
-        self._signal = takes_signal(processor)
+        self._arity = arity(processor)
         workers.add(self)
         if processor is not None and self.opts.get("autorun", True):
             loop = asyncio.get_running_loop()
@@ -300,18 +300,16 @@ class Worker(EventEmitter, Running, Upkeep):
         self.emit("closed")
 
 
-def takes_signal(processor: Callable[..., Any] | None) -> bool:
-    """Return whether a processor has a third positional parameter."""
-    if processor is None:
-        return False
+def arity(processor: Callable[..., Any] | None) -> int:
+    """Return how many of job, token and signal a processor takes."""
     try:
-        parameters = inspect.signature(processor).parameters.values()
+        parameters = inspect.signature(processor or arity).parameters.values()
     except (TypeError, ValueError):
-        return False
+        return 2
     positional = (
         inspect.Parameter.POSITIONAL_ONLY,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
     )
     if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in parameters):
-        return True
-    return sum(one.kind in positional for one in parameters) >= 3  # noqa: PLR2004
+        return 3
+    return min(3, sum(one.kind in positional for one in parameters))
