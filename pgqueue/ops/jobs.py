@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from pgqueue import options, payload
 from pgqueue.errors import ConfigError, JobNotFound, JobStateError
 from pgqueue.ops.core import Op, Row, Statement, atomic
-from pgqueue.types import Job, JobState, NewJob, Page
+from pgqueue.types import Job, JobState, NewJob, Page, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 FOREVER: Final = 2**31 - 1
 YEAR_9999: Final = 253_370_764_800_000_000  # in microseconds since the epoch
 CURSOR: Final = re.compile(r"([a-z_]+)/(-?[0-9]{1,19})/(-?[0-9]{1,19})")
+
+
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Listing(NamedTuple):
@@ -89,7 +93,10 @@ def snapshot(
         parent_id: the job that waits for it.
     """
     later = added.run_at is not None and added.run_at > added.created_at
-    stored = options.stored_options(new)
+    expires = None
+    if new.expires is not None:
+        written = options.parse_expires(options.encode_expires(new.expires))
+        expires = options.expiry(options.Options(expires=written), added.created_at)
     if new.parent is not None:
         parent_id = new.parent.id if isinstance(new.parent, Job) else new.parent[1]
     state = JobState.DELAYED if later else JobState.WAITING
@@ -105,14 +112,11 @@ def snapshot(
         attempts=new.attempts,
         key=new.key,
         parent_id=parent_id,
-        headers=dict(new.headers or {}),
-        tags=tuple(new.tags),
+        headers=dict(new.headers) if new.headers else NO_HEADERS,
+        tags=tuple(new.tags) if new.tags else (),
         backoff=options.check_backoff(new.backoff) if new.backoff is not None else None,
-        expires=options.expiry(
-            options.Options(expires=options.parse_expires(stored.get("expires"))),
-            added.created_at,
-        ),
-        timeout=stored.get("timeout"),
+        expires=expires,
+        timeout=None if new.timeout is None else seconds(new.timeout),
         remove_on_complete=new.remove_on_complete,
         remove_on_fail=new.remove_on_fail,
     )
