@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from compat.conftest import Heard
+from pgqueue import AsyncQueue
 from pgqueue.compat.bullmq import (
     AbortError,
     AbortSignal,
@@ -386,4 +387,21 @@ async def test_a_job_that_stalls_too_often_fails(made: Made, queue: Queue) -> No
     assert stalled == ("stalled", "1")
     assert failed[0] == "failed"
     assert failed[1].id == "1"
+    assert await queue.getJobState("1") == "failed"
+
+
+async def test_a_job_that_the_native_queue_cancels_is_stopped(
+    made: Made, queue: Queue, dsn: str
+) -> None:
+    async def hangs(job: Job, token: str) -> None:
+        await busy(60)
+
+    worker = made.worker(hangs, lockRenewTime=200)
+    heard, active = Heard(worker, "failed", "error"), Heard(worker, "active")
+    await queue.add("paint", {}, {"attempts": 3})
+    await active.wait()
+    async with AsyncQueue("bull:paint", dsn=dsn) as native:
+        await native.cancel(1)
+    [(event, job, _)] = await heard.wait()
+    assert (event, job.failedReason) == ("failed", "cancelled")
     assert await queue.getJobState("1") == "failed"

@@ -165,6 +165,14 @@ class Holder:
                 self._identity = 0
         return [one for one in self.claims.values() if one.worker_id in alive]
 
+    async def cancelled(self) -> set[int]:
+        """Return the jobs that run here and that `Queue.cancel` asked to stop."""
+        found: set[int] = set()
+        for identity in {claim.worker_id for claim in self.claims.values()}:
+            op = leases.look_for_cancelled(identity)
+            found.update(await self.link.read(op))
+        return found
+
     def ended(self, claim: Claim, outcome: Any) -> Ended:
         """Return what the finisher writes."""
         return Ended(claim.core, outcome, time.monotonic() - claim.began)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pgqueue.compat.bullmq.abort_controller import AbortController
 from pgqueue.compat.bullmq.custom_errors import MissingLock
@@ -12,6 +12,9 @@ from pgqueue.compat.bullmq.custom_errors import MissingLock
 if TYPE_CHECKING:
     from pgqueue.compat.bullmq.claims import Claim
     from pgqueue.compat.bullmq.job import Job
+
+
+LONGEST_PAUSE: Final = 5.0
 
 
 class LockManager:
@@ -98,11 +101,14 @@ class LockManager:
     async def _renew(self) -> None:
         # In thirds of the lock at the latest, whatever was asked: one may fail.
         pause = min(self.lock_renew_time / 2, self.lock_duration / 3) / 1000
+        # And often enough for `Queue.cancel`.
+        pause = min(pause, LONGEST_PAUSE)
         while True:
             await asyncio.sleep(max(0.01, pause))
             try:
                 kept = await self.worker.holder.renew()
                 self._tell(kept)
+                self.worker.stop_cancelled(await self.worker.holder.cancelled())
             except Exception as error:  # noqa: BLE001  the next one tries again
                 self.worker.emit("error", error)
 

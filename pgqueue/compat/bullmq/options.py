@@ -149,13 +149,15 @@ def dedup_rule(value: object) -> Dedup | None:
         return None
     if not isinstance(value, dict) or "id" not in value:
         raise ConfigError.bad("deduplication", value, 'a dict with an "id"')
-    ttl = value.get("ttl")
+    last = bool(value.get("keepLastIfActive"))
+    # The id is then taken until the job has finished, as in BullMQ.
+    ttl = None if last else value.get("ttl")
     return Dedup(
         value["id"],
         ttl=ttl / 1000 if ttl else None,
         replace=bool(value.get("replace")),
         extend=bool(value.get("extend")) and bool(ttl),
-        keep_last_if_active=bool(value.get("keepLastIfActive")),
+        keep_last_if_active=last,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from pgqueue.compat.bullmq.custom_errors import WaitingChildrenError
+from pgqueue.compat.bullmq.custom_errors import UnrecoverableError, WaitingChildrenError
 from pgqueue.compat.bullmq.settling import complete, fail, wait_for_children
 from pgqueue.errors import DatabaseUnavailable, PayloadError, WaitForChildren
 
@@ -35,14 +35,27 @@ class Running:
     _arity: int
     _tasks: set[asyncio.Task[None]]
     _claimed: dict[str, Job]
+    _runs: dict[asyncio.Task[None], Job]
+    _stopping: set[int]
+
+    def stop_cancelled(self, numbers: set[int]) -> None:
+        """Stop the processors of jobs that `Queue.cancel` asked to stop."""
+        for number in numbers - self._stopping:
+            for task, job in self._runs.items():
+                if job.number == number:
+                    self._stopping.add(number)
+                    self.lockManager.cancel_job(str(job.id), "cancelled")
+                    task.cancel()
 
     def _start(self, job: Job) -> None:
         task = asyncio.get_running_loop().create_task(self._process(job))
+        self._runs[task] = job
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._runs.pop(task, None)
         if self._bell is not None:
             self._bell.ring()
 
@@ -64,6 +77,7 @@ class Running:
         except Exception as error:  # noqa: BLE001  e.g. the lock was lost
             self.emit("error", error)
         finally:
+            self._stopping.discard(job.number or 0)
             self._forget(job)
         if event is not None:
             self.emit(*event)
@@ -78,10 +92,13 @@ class Running:
         try:
             result = await self.processor(*arguments)
         except BaseException as error:
-            task = asyncio.current_task()
-            if self.closed or (task is not None and task.cancelling()):
-                raise
             failure = error
+            task = asyncio.current_task()
+            if job.number in self._stopping and task is not None:
+                task.uncancel()
+                failure = UnrecoverableError("cancelled")
+            elif self.closed or (task is not None and task.cancelling()):
+                raise
         if job.claim.settled:
             return None
         if failure is None:

@@ -105,6 +105,8 @@ class Worker(EventEmitter, Running, Upkeep):
         self._tasks: set[asyncio.Task[None]] = set()
         self._told: set[asyncio.Task[None]] = set()
         self._claimed: dict[str, Job] = {}
+        self._runs: dict[asyncio.Task[None], Job] = {}
+        self._stopping: set[int] = set()
         self._bell: Bell | None = None
         self._maintenance: asyncio.Task[None] | None = None
         self._autorun: asyncio.Task[None] | None = None
