@@ -25,7 +25,7 @@ from processes import Process
 from waiting import until
 
 LEASE = 1
-MAX_STALLED = 3
+MAX_STALLED = 10
 
 
 class Result(NamedTuple):
