@@ -9,7 +9,7 @@ class AbortError(Exception):
     """Raised by a processor that was told to stop."""
 
     def __init__(self, reason: str | None = None) -> None:
-        super().__init__(reason or "The operation was aborted")
+        super().__init__(reason or "aborted without a reason")
         self.reason = reason
 
 

@@ -65,15 +65,15 @@ def check_repeat(repeat: Mapping[str, Any]) -> None:
     every, pattern = repeat.get("every"), repeat.get("pattern")
     if pattern and every:
         raise ValueError(
-            "Both .pattern and .every options are defined for this repeatable job"
+            "a repeat rule takes `every` or `pattern`, and this one has both"
         )
     if not pattern and not every:
         raise ValueError(
-            "Either .pattern or .every options must be defined for this repeatable job"
+            "a repeat rule takes `every` or `pattern`, and this one has neither"
         )
     if repeat.get("immediately") and repeat.get("startDate"):
         raise ValueError(
-            "Both .immediately and .startDate options are defined for this repeatable job"
+            "a repeat rule that has a `startDate` cannot begin `immediately`"
         )
 
 
