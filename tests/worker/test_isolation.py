@@ -99,13 +99,13 @@ async def test_the_traceback_of_the_child_is_kept(
     assert "ValueError: on purpose" in stack
 
 
-async def test_retry_later_keeps_its_delay_and_uses_no_attempt(
-    dsn: str, queue: Queue
-) -> None:
+async def test_retry_later_uses_no_attempt(dsn: str, queue: Queue, sql: Sql) -> None:
     job = queue.add("x", "later")
-    await drain(Worker("work", by_kind, isolation="process", concurrency=1, dsn=dsn))
-    await until_async(lambda: queue.get(job.id).state in ("delayed", "completed"))
-    await drain(Worker("work", by_kind, concurrency=1, dsn=dsn))
+    worker = Worker("work", by_kind, isolation="process", concurrency=1, dsn=dsn)
+    async with worker:
+        await until_async(lambda: queue.get(job.id).state == "completed")
+    assert queue.get(job.id).attempt == 1
+    assert sql.value("SELECT count(*) FROM pgqueue.attempt") == 0
 
 
 def test_a_handler_that_no_child_can_import_is_refused(dsn: str) -> None:
