@@ -17,10 +17,12 @@ from pgqueue.compat.bullmq import (
     Queue,
     UnrecoverableError,
 )
+from pgqueue.errors import JobFailed
 from waiting import until_async
 
 if TYPE_CHECKING:
     from compat.conftest import Made
+    from conftest import Sql
 
 
 async def busy(seconds: float) -> None:
@@ -388,6 +390,24 @@ async def test_a_job_that_stalls_too_often_fails(made: Made, queue: Queue) -> No
     assert failed[0] == "failed"
     assert failed[1].id == "1"
     assert await queue.getJobState("1") == "failed"
+
+
+async def test_a_stall_is_told_before_the_failure_it_ends_in(
+    made: Made, queue: Queue, sql: Sql
+) -> None:
+    await queue.add("paint", {})
+    number = sql.value("SELECT id FROM pgqueue.jobs")
+    worker = made.worker(None)
+    heard, read, delays = Heard(worker, "stalled", "failed"), worker.link.read, [0.2, 0]
+
+    async def reads(op: Any) -> Any:
+        await busy(delays.pop(0))
+        return await read(op)
+
+    worker.link.read = reads
+    worker._on_stalled(number)
+    worker._on_stalled_out(None, JobFailed(number, "stalled out"))
+    assert [one[0] for one in await heard.wait(2)] == ["stalled", "failed"]
 
 
 async def test_a_job_that_the_native_queue_cancels_is_stopped(

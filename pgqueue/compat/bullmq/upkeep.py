@@ -13,7 +13,7 @@ from pgqueue.ops.schedules import Begun, advance
 from pgqueue.worker.maintenance import INTERVAL, Maintenance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from pgqueue.compat.bullmq.claims import Claim, Holder
     from pgqueue.compat.bullmq.link import Link
@@ -40,6 +40,7 @@ class Upkeep:
     _core: Emitter
     _maintenance: asyncio.Task[None] | None
     _told: set[asyncio.Task[None]]
+    _telling: asyncio.Lock
 
     def _look_after(self) -> None:
         """Begin to renew locks, and to look for stalled jobs."""
@@ -68,10 +69,15 @@ class Upkeep:
     def _on_stalled_out(self, _: object, error: JobFailed) -> None:
         self._tell(self._tell_stalled_out(error))
 
-    def _tell(self, telling: Any) -> None:
-        task = asyncio.get_running_loop().create_task(telling)
+    def _tell(self, telling: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._in_turn(telling))
         self._told.add(task)
         task.add_done_callback(self._told.discard)
+
+    async def _in_turn(self, telling: Coroutine[Any, Any, None]) -> None:
+        # each reads its job first: without the lock the later may be told earlier
+        async with self._telling:
+            await telling
 
     async def _tell_stalled(self, number: int) -> None:
         for worker in [self, *workers]:

@@ -104,6 +104,7 @@ class Worker(EventEmitter, Running, Upkeep):
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._told: set[asyncio.Task[None]] = set()
+        self._telling = asyncio.Lock()
         self._claimed: dict[str, Job] = {}
         self._runs: dict[asyncio.Task[None], Job] = {}
         self._stopping: set[int] = set()
