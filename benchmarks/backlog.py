@@ -12,8 +12,8 @@ from benchmarks import bare
 from benchmarks.drain import SMALL
 from benchmarks.lab import QUEUE, Run, alternate, compare, connect, reset, timed
 from pgqueue import sql
-from pgqueue.worker.claimer import PLAN
 from pgqueue.worker.intake import Intake
+from pgqueue.worker.session import PLAN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
