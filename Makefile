@@ -5,6 +5,7 @@
 
 ARGS ?=
 WORKERS ?= auto
+COMPOSE ?= docker compose
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # As root (a container, CI) pip's warning about root does not concern a venv.
 export PIP_ROOT_USER_ACTION := ignore
@@ -29,6 +30,19 @@ test: .venv/dev.stamp ## Run the tests; ARGS="-k name", PGQUEUE_TEST_DSN=, PGQUE
 soak: .venv/dev.stamp ## Kill workers at random, then check the books; ARGS="seconds seed"
 	PGQUEUE_TEST_EVENT_JOBS=40000 $(PYTEST) -q -k every_transition tests/events
 	PYTHONPATH=tests $(BIN)/python tests/chaos/soak.py $(ARGS)
+
+.PHONY: test-docker
+test-docker: .venv/dev.stamp ## Run what needs a server on one in a container, and the image
+	env -u PGQUEUE_TEST_DSN PGQUEUE_TEST_KIND=testcontainers $(PYTEST) -n $(WORKERS) \
+	  tests/test_infrastructure.py tests/docker tests/queue tests/worker tests/migrations $(ARGS)
+
+.PHONY: up
+up: ## Start PostgreSQL, migrate it, and two workers in containers
+	$(COMPOSE) up --build --detach
+
+.PHONY: down
+down: ## Stop them gracefully; ARGS=--volumes removes the data too
+	$(COMPOSE) down $(ARGS)
 
 .PHONY: lint
 lint: .venv/dev.stamp ## Check formatting and ruff's rules

@@ -13,6 +13,12 @@ from waiting import until, until_async
 
 if TYPE_CHECKING:
     from conftest import PrivateServer, Sql
+    from server import Server
+
+
+def test_the_server_is_of_the_kind_that_was_asked_for(pg_server: Server) -> None:
+    """`make test-docker` must not pass on another server than a container's."""
+    assert pg_server.kind == os.environ.get("PGQUEUE_TEST_KIND", pg_server.kind)
 
 
 def test_a_test_starts_with_no_job_and_fresh_sequences(sql: Sql) -> None:

@@ -17,7 +17,16 @@ from pgqueue.cli.params import Group
 from pgqueue.errors import PgQueueError
 
 # A new command is a module of this package with a click command called `command`.
-COMMANDS: Final = ("demo", "worker", "migrate", "queue", "job", "schedule", "events")
+COMMANDS: Final = (
+    "demo",
+    "worker",
+    "migrate",
+    "queue",
+    "job",
+    "schedule",
+    "events",
+    "health",
+)
 
 # click < 8.2 prints the help by itself.
 NO_ARGUMENTS: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())

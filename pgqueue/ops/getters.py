@@ -45,6 +45,12 @@ def workers(queue: str) -> Op[list[WorkerInfo]]:
     ]
 
 
+def beating(host: str) -> Op[tuple[int, int]]:
+    """Return how many workers of a host renew their leases, and how many there are."""
+    [(well, known)] = yield Statement("count_beating", {"host": host})
+    return well, known
+
+
 def metrics(queue: str, minutes: int) -> Op[list[Metric]]:
     """Return the last minutes in which jobs ended, over all workers, newest first."""
     rows = yield Statement("list_metrics", {"queue": queue, "minutes": minutes})
