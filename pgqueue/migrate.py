@@ -17,6 +17,7 @@ from pgqueue.schema import HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import ModuleType
 
     from alembic.config import Config
     from sqlalchemy import Engine
@@ -28,6 +29,15 @@ def script_location() -> Path:
     """Return the migrations: inside the wheel, else beside the package."""
     inside = Path(__file__).parent / "_alembic"
     return inside if (inside / "env.py").exists() else inside.parents[1] / "alembic"
+
+
+def steps() -> dict[str, ModuleType]:
+    """Return the migrations by revision, the oldest first."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    scripts = ScriptDirectory(str(script_location()))
+    found = {script.revision: script.module for script in scripts.walk_revisions()}
+    return dict(sorted(found.items()))
 
 
 def migration_engine(dsn: str | None = None) -> Engine:

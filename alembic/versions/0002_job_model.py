@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from alembic import context, op
 
+from pgqueue.migrate import steps
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -1051,6 +1053,6 @@ def downgrade() -> None:
     """Drop what `upgrade` created, and put back what it replaced."""
     for statement in DROPS:
         run(statement)
-    before = context.script.get_revision(down_revision).module
+    before = steps()[down_revision]
     for statement in (before.ADD_JOBS, before.ADD, before.VIEW):
         run(statement)
