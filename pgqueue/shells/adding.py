@@ -167,7 +167,7 @@ class Adding(Shell):
             self._limit,
             atomic=atomic,
             count_only=count_only,
-            borrowed=connection is not None,
+            borrowed=self._borrows(connection),
         )
         return self._run(op, connection)
 
@@ -259,6 +259,6 @@ class AsyncAdding(AsyncShell):
             self._limit,
             atomic=atomic,
             count_only=count_only,
-            borrowed=connection is not None,
+            borrowed=await self._borrows(connection),
         )
         return await self._run(op, connection)

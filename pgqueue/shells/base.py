@@ -45,6 +45,10 @@ class Caller:
         with pool.connection(self._settings, self) as own:
             return run(own, op, schema)
 
+    def _borrows(self, connection: Any) -> bool:
+        """Whether a call is a part of a transaction that is not ours."""
+        return connection is not None
+
     def _walk(self, course: Course[T], connection: Any) -> T:
         """Run operations one after the other; what one raises is raised in the course."""
         answer, error = None, None
@@ -103,6 +107,10 @@ class AsyncCaller:
             return await arun(aborrow(connection), op, schema)
         async with pool.aconnection(self._settings, self) as own:
             return await arun(own, op, schema)
+
+    async def _borrows(self, connection: Any) -> bool:
+        """Whether a call is a part of a transaction that is not ours."""
+        return connection is not None
 
     async def _walk(self, course: Course[T], connection: Any) -> T:
         """Run operations one after the other; what one raises is raised in the course."""

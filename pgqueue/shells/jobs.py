@@ -60,7 +60,7 @@ class Jobs(Shell):
             self.name,
             check_id(job_id),
             check_timeout(timeout),
-            borrowed=connection is not None,
+            borrowed=self._borrows(connection),
         )
         return self._walk(op, connection)
 
@@ -134,7 +134,7 @@ class AsyncJobs(AsyncShell):
             self.name,
             check_id(job_id),
             check_timeout(timeout),
-            borrowed=connection is not None,
+            borrowed=await self._borrows(connection),
         )
         return await self._walk(op, connection)
 
