@@ -36,6 +36,8 @@ def run_offline() -> None:
     context.configure(
         dialect_name="postgresql",
         output_buffer=config.attributes.get("output_buffer"),
+        # Without it, no BEGIN and COMMIT: Django's migration has its own transaction.
+        transactional_ddl=config.attributes.get("transaction", True),
         **options,
     )
     with context.begin_transaction():

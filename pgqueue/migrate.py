@@ -129,6 +129,38 @@ def sql_script(schema: str | None = None) -> str:
     return f"CREATE SCHEMA IF NOT EXISTS {name};\n\n{output.getvalue()}"
 
 
+def revision_sql(revision: str, schema: str, *, back: bool = False) -> str:
+    """Return the SQL of one revision, for a transaction that somebody else holds.
+
+    It notes the revision in the version table; the first one also makes that table.
+    """
+    from alembic import command  # noqa: PLC0415
+
+    before, _ = neighbours(revision)
+    config = make_config(schema)
+    config.attributes["transaction"] = False
+    output = io.StringIO()
+    config.attributes["output_buffer"] = output
+    if back:
+        command.downgrade(config, f"{revision}:{before or 'base'}", sql=True)
+    else:
+        command.upgrade(
+            config, f"{before}:{revision}" if before else revision, sql=True
+        )
+    return output.getvalue()
+
+
+def neighbours(revision: str) -> tuple[str | None, list[str]]:
+    """Return the revision before one, and those that come after it."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    order = [
+        one.revision for one in ScriptDirectory(str(script_location())).walk_revisions()
+    ][::-1]
+    place = order.index(revision)
+    return (order[place - 1] if place else None), order[place + 1 :]
+
+
 def current(dsn: str | None = None) -> str | None:
     """Return the revision that a database is at; None before the first migration."""
     from sqlalchemy import inspect, text  # noqa: PLC0415

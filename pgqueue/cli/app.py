@@ -65,16 +65,25 @@ def root() -> None:
     """
 
 
-def run(arguments: list[str] | None = None) -> int:
+def run(
+    arguments: list[str] | None = None,
+    *,
+    group: click.Command = root,
+    name: str = "pgqueue",
+) -> int:
     """Run a command; errors become one sentence on stderr and a code.
 
     0 fine, 1 declined, 2 a mistake or a refusal, 130 Ctrl-C.
+
+    Args:
+        group: the root command, for a program that has one of its own.
+        name: what the program is called.
     """
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        code = root.main(arguments, prog_name="pgqueue", standalone_mode=False)
+        code = group.main(arguments, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader has enough. Nothing more may be written, not even at exit.

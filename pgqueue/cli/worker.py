@@ -86,7 +86,11 @@ def command(
         os.environ["PGQUEUE_DSN"] = dsn
     found = load(target)
     asked = {name: value for name, value in options.items() if value is not None}
-    worker = make_worker(found, target, list(queues), asked)
+    serve(make_worker(found, target, list(queues), asked), drain=drain, log=log)
+
+
+def serve(worker: Worker, *, drain: bool, log: str) -> None:
+    """Run a worker; say at once that it cannot begin."""
     logs.configure(log)
     # A worker outlives an outage, but one that cannot begin should say so.
     probe(worker.settings)
