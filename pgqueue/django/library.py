@@ -1,0 +1,51 @@
+"""Django's tasks: its own from Django 6.0 on, else the package `django-tasks`."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+def find() -> str:
+    """Return the name of the package that has the tasks framework.
+
+    Raises:
+        ImproperlyConfigured: there is none.
+    """
+    for name in ("django.tasks", "django_tasks"):
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+        else:
+            return name
+    raise ImproperlyConfigured(
+        "PgQueueBackend needs Django 6.0 or newer, or: pip install django-tasks"
+    )
+
+
+PACKAGE = find()
+tasks: Any = importlib.import_module(PACKAGE)
+base: Any = importlib.import_module(f"{PACKAGE}.base")
+backends: Any = importlib.import_module(f"{PACKAGE}.backends.base")
+exceptions: Any = importlib.import_module(f"{PACKAGE}.exceptions")
+signals: Any = importlib.import_module(f"{PACKAGE}.signals")
+
+if PACKAGE == "django.tasks":
+    normalize_json: Any = importlib.import_module("django.utils.json").normalize_json
+    InvalidTask: Any = exceptions.InvalidTask
+    TaskResultDoesNotExist: Any = exceptions.TaskResultDoesNotExist
+else:
+    normalize_json = importlib.import_module("django_tasks.utils").normalize_json
+    # Its releases do not agree on the suffix.
+    InvalidTask = getattr(
+        exceptions, "InvalidTask", getattr(exceptions, "InvalidTaskError", None)
+    )
+    TaskResultDoesNotExist = getattr(
+        exceptions,
+        "TaskResultDoesNotExist",
+        getattr(exceptions, "ResultDoesNotExist", None),
+    )

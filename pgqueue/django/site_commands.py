@@ -1,0 +1,72 @@
+"""`manage.py pgqueue worker` needs no target: it runs what the apps registered."""
+
+from __future__ import annotations
+
+import copy
+import os
+from typing import Any
+
+import click
+
+from pgqueue.cli import worker as core
+from pgqueue.cli.app import Root
+from pgqueue.cli.params import Command, given_dsn
+from pgqueue.cli.target import load
+from pgqueue.config import Settings
+from pgqueue.django.worker import adapt, make_site_worker
+
+
+def run_worker(
+    target: str | None, queues: tuple[str, ...], drain: bool, log: str, **options: Any
+) -> None:
+    """Run jobs until SIGTERM or Ctrl-C; a second one does not wait.
+
+    Without OBJECT, every function that jobs.py of an app registers and every task. It
+    may also be a Worker, or a function of one argument, the job; a function needs -q.
+    """
+    dsn = given_dsn()
+    if dsn:
+        os.environ["PGQUEUE_DSN"] = dsn
+    asked = {name: value for name, value in options.items() if value is not None}
+    if target is None:
+        worker = make_site_worker(queues, **asked)
+        if dsn:
+            worker.settings = Settings.load(dsn)
+    else:
+        made = core.make_worker(load(target), target, list(queues), asked)
+        adapt(made)
+        worker = made  # type: ignore[assignment]
+    core.serve(worker, drain=drain, log=log)
+
+
+def make_command() -> click.Command:
+    """Return the command `worker` with the same options, and a target at will."""
+    params = [copy.copy(each) for each in core.command.params]
+    for param in params:
+        if param.name == "target":
+            param.required = False
+            param.make_metavar = lambda *_: "[MODULE:OBJECT]"  # type: ignore[method-assign]
+    # Command adds --dsn itself.
+    params = [each for each in params if "--dsn" not in each.opts]
+    return Command(
+        "worker", callback=run_worker, params=params, help=run_worker.__doc__
+    )
+
+
+class SiteRoot(Root):
+    """The commands of pgqueue, one of them with a default of its own."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command."""
+        if cmd_name == "worker":
+            return make_command()
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=SiteRoot, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pgqueue-jobs", prog_name="pgqueue")
+def root() -> None:
+    """Background jobs in this site's database.
+
+    The database is the one that PGQUEUE in the settings names, else of --dsn.
+    """

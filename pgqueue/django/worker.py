@@ -1,0 +1,94 @@
+"""`Worker` on Django's database, and the one that runs every job of a site."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pgqueue.worker
+from pgqueue.django import registry
+from pgqueue.django.conf import core_settings
+from pgqueue.django.handlers import GuardedHandlers, SiteHandlers
+from pgqueue.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pgqueue.config import Settings
+    from pgqueue.worker.executor import Handler
+
+
+class Worker(pgqueue.worker.Worker):
+    """A worker of queues in a database of Django, which closes old connections.
+
+    Args:
+        queues: as for `pgqueue.Worker`, like all options.
+        handler: the same.
+        database: an alias of DATABASES; by default what PGQUEUE says.
+    """
+
+    _database: str | None = None
+    _own: Settings | None = None
+
+    def __init__(
+        self,
+        queues: str | Sequence[str],
+        handler: Handler | None = None,
+        *,
+        database: str | None = None,
+        **given: Any,
+    ) -> None:
+        super().__init__(queues, handler, **given)
+        self._database = database
+        self._own = None
+        self.handlers = GuardedHandlers.around(self.handlers)
+
+    @property
+    def settings(self) -> Settings:
+        """Where the database is: asked anew each time, as tests move it."""
+        return self._own or core_settings(self._database)
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        self._own = settings
+
+
+def adapt(worker: pgqueue.worker.Worker) -> None:
+    """Make a worker that was made without Django fit in: connections and database."""
+    if not isinstance(worker, Worker):
+        worker.handlers = GuardedHandlers.around(worker.handlers)
+        if not worker.settings.dsn:
+            worker.settings = core_settings()
+
+
+def task_queues() -> list[str]:
+    """Return the queues of every entry in TASKS that is ours."""
+    try:
+        from pgqueue.django import library, tasks  # noqa: PLC0415  optional
+    except ImportError:
+        return []
+    found: set[str] = set()
+    handler = library.tasks.task_backends
+    for alias in handler.settings:
+        if isinstance(handler[alias], tasks.PgQueueBackend):
+            found |= handler[alias].queues
+    return sorted(found)
+
+
+def make_site_worker(queues: Sequence[str] = (), **given: Any) -> Worker:
+    """Return a worker for every job that `jobs.py` of an app or a task is for.
+
+    Args:
+        queues: only these; by default all that have a function, and those of TASKS.
+
+    Raises:
+        ConfigError: there is no queue to work on.
+    """
+    names = list(queues) or list(dict.fromkeys(registry.queues() + task_queues()))
+    if not names:
+        raise ConfigError(
+            "no app has a jobs.py with a function for a queue, and TASKS names no queue "
+            "of PgQueueBackend; name one: -q QUEUE"
+        )
+    worker = Worker(names, **given)
+    worker.handlers = SiteHandlers()
+    return worker

@@ -1,0 +1,64 @@
+"""Both kinds of Django's test cases can be used with jobs."""
+
+from __future__ import annotations
+
+import unittest
+from typing import TYPE_CHECKING
+
+from django import test
+from django_app import jobs, tasks
+from django_app.models import Note
+from pgqueue.django import queue
+from pgqueue.django.testing import TransactionTestCase, run_jobs
+
+if TYPE_CHECKING:
+    from conftest import Sql
+
+
+def run_case(case: type[unittest.TestCase]) -> int:
+    """Run a case as Django's runner does; return how many tests passed."""
+    found = unittest.defaultTestLoader.loadTestsFromTestCase(case)
+    result = unittest.TestResult()
+    found.run(result)
+    assert not result.errors, result.errors[0][1]
+    assert not result.failures, result.failures[0][1]
+    return result.testsRun
+
+
+def test_a_test_case_sees_its_jobs_and_leaves_none(site: Sql) -> None:
+    class Case(test.TestCase):
+        @classmethod
+        def setUpTestData(cls) -> None:
+            jobs.write.add("of the class")
+
+        def test_one(self) -> None:
+            jobs.write.add("of the test")
+            assert queue("notes").count() == 2
+            assert [job.name for job in queue("notes").jobs()] == ["write", "write"]
+
+        def test_two(self) -> None:
+            result = tasks.add.enqueue(1)
+            assert tasks.add.get_result(result.id) == result
+            assert queue("notes").count() == 1
+
+    assert run_case(Case) == 2
+    assert site.value("SELECT count(*) FROM pgqueue.job") == 0
+
+
+def test_a_transaction_test_case_runs_jobs_and_leaves_none(site: Sql) -> None:
+    class Case(TransactionTestCase):
+        available_apps = ("django_app", "pgqueue.django")
+
+        def test_one(self) -> None:
+            jobs.write.add("really")
+            run_jobs()
+            assert Note.objects.get().text == "really"
+            assert queue("notes").counts().completed == 1
+
+        def test_two(self) -> None:
+            assert queue("notes").counts().total == 0
+            queue("notes").add("another")
+
+    assert run_case(Case) == 2
+    assert site.value("SELECT count(*) FROM pgqueue.job") == 0
+    assert site.value("SELECT count(*) FROM pgqueue.alembic_version") == 1

@@ -1,0 +1,114 @@
+"""`manage.py pgqueue …` is the whole command line, on the site's database."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from django_app import jobs, tasks
+from pgqueue.django import queue
+from pgqueue.django.command import without
+
+if TYPE_CHECKING:
+    from conftest import Sql
+
+TESTS = Path(__file__).parents[1]
+MANAGE = (
+    "from django.core.management import execute_from_command_line as run;"
+    "import sys; run(['manage.py', *sys.argv[1:]])"
+)
+
+
+def manage(dsn: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `manage.py` as a person does, in a process of its own."""
+    paths = [str(TESTS.parent), str(TESTS)]
+    return subprocess.run(
+        [sys.executable, "-c", MANAGE, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith("PGQUEUE_")},
+            "DJANGO_SETTINGS_MODULE": "django_settings",
+            "DJANGO_TEST_DSN": dsn,
+            "PYTHONPATH": os.pathsep.join(paths),
+        },
+    )
+
+
+def test_commands_need_no_dsn(
+    site: Sql, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PGQUEUE_DSN", raising=False)
+    job = queue("notes").add("first")
+    call_command("pgqueue", "job", "show", "notes", str(job.id), "--json")
+    assert json.loads(capsys.readouterr().out)["name"] == "first"
+    assert "PGQUEUE_DSN" not in os.environ
+
+
+def test_a_refusal_is_a_command_error(site: Sql) -> None:
+    with pytest.raises(CommandError, match="ended with 2"):
+        call_command("pgqueue", "job", "show", "notes", "1")
+
+
+def test_a_worker_without_a_target_runs_what_the_apps_have(
+    site: Sql, site_dsn: str
+) -> None:
+    jobs.write.add("by a worker of its own")
+    result = tasks.add.enqueue(1, b=1)
+    ran = manage(site_dsn, "pgqueue", "worker", "--drain", "--settings=django_settings")
+    assert ran.returncode == 0, ran.stderr
+    assert site.value("SELECT text FROM django_app_note") == "by a worker of its own"
+    assert tasks.add.get_result(result.id).return_value == 2
+
+
+def test_a_worker_of_named_queues_leaves_the_others(site: Sql, site_dsn: str) -> None:
+    jobs.write.add("waits")
+    tasks.add.enqueue(1)
+    ran = manage(site_dsn, "pgqueue", "worker", "-q", "notes", "--drain", "-c", "2")
+    assert ran.returncode == 0, ran.stderr
+    assert site.value("SELECT count(*) FROM django_app_note") == 1
+    assert queue("default").count() == 1
+
+
+def test_a_worker_of_a_target_runs_it(site: Sql, site_dsn: str) -> None:
+    job = queue("notes").add("anything", 1)
+    ran = manage(
+        site_dsn, "pgqueue", "worker", "django_app.jobs:raw", "-q", "notes", "--drain"
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert queue("notes").result(job.id, 0) == {"queue": "notes", "data": 1}
+
+
+def test_a_worker_whose_jobs_run_in_processes(site: Sql, site_dsn: str) -> None:
+    jobs.write.add("in a process")
+    ran = manage(site_dsn, "pgqueue", "worker", "--isolation", "process", "--drain")
+    assert ran.returncode == 0, ran.stderr
+    assert site.value("SELECT text FROM django_app_note") == "in a process"
+
+
+def test_the_help_is_the_help_of_the_command(site_dsn: str) -> None:
+    ran = manage(site_dsn, "pgqueue", "worker", "--help")
+    assert ran.returncode == 0
+    assert "manage.py pgqueue worker" in ran.stdout
+    assert "[MODULE:OBJECT]" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["queue", "--settings=x", "ls"],
+        ["queue", "--settings", "x", "ls"],
+        ["queue", "ls", "--pythonpath=."],
+    ],
+)
+def test_what_manage_py_reads_itself_is_left_out(given: list[Any]) -> None:
+    assert without(given) == ["queue", "ls"]
