@@ -34,6 +34,7 @@ class Listener:
         rung: called with a queue's id for each notification.
         changed: called when listening begins and when it ends.
         cancelled: called with a job's id when somebody cancels it while it runs.
+        paused: called with a queue's id when somebody pauses or resumes it.
     """
 
     def __init__(
@@ -42,11 +43,12 @@ class Listener:
         rung: Callable[[int], None],
         changed: Callable[[], None],
         cancelled: Callable[[int], None] | None = None,
+        paused: Callable[[int], None] | None = None,
     ) -> None:
         self._settings = settings
         self._rung = rung
         self._changed = changed
-        self._cancelled = cancelled
+        self._words = {"cancel": cancelled, "pause": paused}
         self.ready = False
 
     async def run(self) -> None:
@@ -81,9 +83,10 @@ class Listener:
             async for notice in connection.notifies(timeout=PROBE):
                 if notice.payload.isdecimal():
                     self._rung(int(notice.payload))
-                elif self._cancelled is not None:
-                    word, _, job_id = notice.payload.partition(" ")
-                    if word == "cancel" and job_id.isdecimal():
-                        self._cancelled(int(job_id))
+                    continue
+                word, _, number = notice.payload.partition(" ")
+                told = self._words.get(word)
+                if told is not None and number.isdecimal():
+                    told(int(number))
             async with asyncio.timeout(ANSWER):
                 await connection.execute("SELECT 1")

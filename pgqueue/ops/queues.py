@@ -104,6 +104,12 @@ def is_paused(queue: str) -> Op[bool]:
     return bool(rows and rows[0][0])
 
 
+def list_paused(queue_ids: Sequence[int]) -> Op[list[int]]:
+    """Return those of the queues that are paused."""
+    rows = yield Statement("list_paused", {"queue_ids": list(queue_ids)})
+    return [row[0] for row in rows]
+
+
 def drain(queue: str, *, delayed: bool) -> Op[int]:
     """Remove the waiting jobs, and the delayed ones if asked; return how many."""
     found = yield from queue_id(queue)

@@ -7,4 +7,4 @@ WITH resumed AS (
     INSERT INTO pgqueue.event (queue_id, name)
     SELECT r.id, 'resumed' FROM resumed r WHERE r.events
 )
-SELECT pgqueue.ring(r.id) FROM resumed r
+SELECT pgqueue.ring(r.id), pg_notify('pgqueue.doorbell', 'pause ' || r.id) FROM resumed r

@@ -21,7 +21,7 @@ from pgqueue.worker.session import Session, SessionLost
 from pgqueue.worker.trip import RoundTrip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from pgqueue.worker.dispatch import Dispatch
     from pgqueue.worker.emitter import Emitter
@@ -80,6 +80,11 @@ class Claimer:
     def emptied(self) -> Emptied:
         """The notes about queues that ran empty."""
         return self._trip.emptied
+
+    def cancel(self, job_ids: Collection[int]) -> None:
+        """Stop those of the jobs that are here."""
+        self._trip.cancelling.cancel(job_ids)
+        self.ended()
 
     # From outside: things that happen.
 

@@ -111,14 +111,20 @@ class Dispatch:
                 self._emitter.emit("active", job.loaded().snapshot())
             self._executor.start(job)
 
-    def cancel(self, job_ids: Collection[int]) -> None:
-        """Stop the jobs of these ids that run, and do not start those that wait to."""
-        for job in self._executor.running():
-            if job.id in job_ids:
-                self._executor.cancel(job)
-        for job in [job for job in self._buffer if job.id in job_ids]:
+    def cancel(self, job_ids: Collection[int]) -> int:
+        """Stop the jobs of these ids that run, and do not start those that wait to.
+
+        Returns:
+            How many of them are here.
+        """
+        running = [job for job in self._executor.running() if job.id in job_ids]
+        for job in running:
+            self._executor.cancel(job)
+        waiting = [job for job in self._buffer if job.id in job_ids]
+        for job in waiting:
             self._buffer.remove(job)
             self._finisher.add(job, CANCELLED, 0.0)
+        return len(running) + len(waiting)
 
     def release(self) -> None:
         """Give back what has not started, and claim nothing ahead for a while."""

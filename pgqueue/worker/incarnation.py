@@ -51,6 +51,7 @@ class Incarnation:
         self._worker = worker
         self._id = worker_id
         self._emitter = worker.emitter
+        self._pauses = worker.pauses
         self._loop = asyncio.get_running_loop()
         self._session = Session(worker.settings)
         self._finisher = Finisher(
@@ -89,6 +90,7 @@ class Incarnation:
             self._on_ring,
             self._on_listening,
             lambda job_id: self._cancel([job_id]),
+            self._pauses.rung,
         )
         self._listener: Listener | None = (
             listener if self._worker.settings.listen else None
@@ -96,19 +98,25 @@ class Incarnation:
         self._claimer = self._make_claimer(queues)
         self._resized = self._claimer.ended
         self._claimer.emptied.follow(await self._find_followed(queues))
+        interval = min(INTERVAL, self._worker.lease / 3)
+        self._pauses.begin(queues, interval)
+        await self._session.run(self._pauses.look())
         maintenance = Maintenance(
             self._worker.settings,
             self._emitter,
             queues,
             self._worker.max_stalled,
-            interval=min(INTERVAL, self._worker.lease / 3),
+            interval=interval,
             followed=self._claimer.emptied.follow,
             meter=self._finisher.meter,
             worker_id=self._id,
         )
         self._heartbeat.start()
         claiming = self._loop.create_task(self._claimer.run(), name="claimer")
-        helpers = [self._loop.create_task(maintenance.run(), name="maintenance")]
+        helpers = [
+            self._loop.create_task(one.run(), name=type(one).__name__.lower())
+            for one in (maintenance, self._pauses)
+        ]
         if self._listener is not None:
             helpers.append(self._loop.create_task(listener.run(), name="listener"))
         try:
@@ -175,7 +183,7 @@ class Incarnation:
         )
 
     def _make_claimer(self, queues: dict[str, int]) -> Claimer:
-        self._dispatch = Dispatch(
+        dispatch = Dispatch(
             self._executor,
             self._finisher,
             self._emitter,
@@ -186,7 +194,7 @@ class Incarnation:
         return Claimer(
             session=self._session,
             intakes=[Intake(name, queue_id) for name, queue_id in queues.items()],
-            dispatch=self._dispatch,
+            dispatch=dispatch,
             finisher=self._finisher,
             emitter=self._emitter,
             worker_id=self._id,
@@ -236,8 +244,7 @@ class Incarnation:
         self._claimer.rung(queue_id)
 
     def _cancel(self, job_ids: list[int]) -> None:
-        self._dispatch.cancel(job_ids)
-        self._claimer.ended()
+        self._claimer.cancel(job_ids)
 
     def _cancel_from_thread(self, job_ids: list[int]) -> None:
         with suppress(RuntimeError):
@@ -326,8 +333,8 @@ class Incarnation:
         if not fenced:
             await self._bounded(self._session.run(leases.sign_off(self._id)))
         await self._bounded(maintenance.last())
-        for close in (self._reporter.close, maintenance.close, self._session.close):
-            await self._bounded(close())
+        for one in (self._reporter, maintenance, self._pauses, self._session):
+            await self._bounded(one.close())
         await self._bounded(self._stilled.wait(), 1.0)
 
     async def _bounded(self, last: Awaitable[object], limit: float = 2.0) -> None:

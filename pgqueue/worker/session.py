@@ -42,11 +42,15 @@ class Session:
 
     The statements of a round trip are one transaction: a claim comes with the outcomes
     before it, or neither happens.
+
+    Attributes:
+        busy: a round trip is under way.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connection: AsyncConnection | None = None
+        self.busy = False
         self.generation = 0
 
     async def exchange(self, statements: Sequence[Statement]) -> list[list[Row]]:
@@ -58,6 +62,7 @@ class Session:
             psycopg.Error: the server refused a statement; nothing happened.
         """
         connection = await self._connected()
+        self.busy = True
         try:
             async with asyncio.timeout(ANSWER):
                 return await self._pipeline(connection, statements)
@@ -70,6 +75,8 @@ class Session:
             if isinstance(better, SchemaError):
                 raise better from error
             raise
+        finally:
+            self.busy = False
 
     async def run(self, op: Op[T]) -> T:
         """Run an operation, a round trip a statement; again if the connection breaks."""

@@ -17,6 +17,7 @@ from pgqueue.db.translate import is_passing
 from pgqueue.ops.core import Row, Statement
 from pgqueue.ops.flows import Parent, release
 from pgqueue.worker.active_job import ActiveJob
+from pgqueue.worker.cancelling import Cancelling
 from pgqueue.worker.doze import Doze
 from pgqueue.worker.emptied import Emptied
 from pgqueue.worker.occurrences import Occurrences
@@ -70,6 +71,7 @@ class RoundTrip:
         self._occurrences = Occurrences(session, emitter, wake)
         self.doze = Doze(list(self._intakes))
         self.emptied = Emptied()
+        self.cancelling = Cancelling(session, dispatch, worker_id)
         self.parents: set[Parent] = set()
         self.took = 0.001
         self.bell = False
@@ -79,12 +81,15 @@ class RoundTrip:
     def pressing(self) -> bool:
         """Whether something other than outcomes and claims is to be sent."""
         owed = self.parents or self.emptied.owed
-        return bool(owed) or self._occurrences.pressing
+        pressing = self._occurrences.pressing or self.cancelling.pressing
+        return bool(owed) or pressing
 
     async def prelude(self) -> None:
         """Send what is due before the outcomes: each in a transaction of its own."""
         if self.parents:
             await self._release()
+        if self.cancelling.pressing:
+            await self.cancelling.look()
         if self._occurrences.pressing:
             for queue_id in await self._occurrences.advance():
                 self._intakes[queue_id].due_at = 0.0

@@ -19,6 +19,7 @@ from pgqueue.errors import ConfigError
 from pgqueue.worker.emitter import Emitter, Listener
 from pgqueue.worker.handlers import Handlers, check_handler
 from pgqueue.worker.incarnation import Incarnation
+from pgqueue.worker.pauses import Pauses
 from pgqueue.worker.processes import can_be_sent
 from pgqueue.worker.strategies import Strategy, check_strategies
 from pgqueue.worker.supervisor import Supervisor
@@ -130,6 +131,7 @@ class Worker:
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
         self.settings = Settings.load(dsn)
         self.emitter = Emitter()
+        self.pauses = Pauses(self.settings, self.emitter)
         self._pid = os.getpid()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -190,7 +192,8 @@ class Worker:
         Events and their arguments: `active(job)`, `completed(job, result)`,
         `failed(job, error)` for every failed run (`error.will_retry` tells),
         `retrying(job, error)`, `progress(job, value)`, `stalled(job_id)`,
-        `drained()`, `lease_lost(job_id)`, `error(exc)`, `closing()`, `closed()`.
+        `drained()`, `paused(queue)`, `resumed(queue)`, `lease_lost(job_id)`,
+        `error(exc)`, `closing()`, `closed()`.
 
         Raises:
             ConfigError: there is no such event.

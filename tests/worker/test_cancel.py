@@ -22,11 +22,14 @@ from pgqueue import (
 from pgqueue.db.run import run
 from pgqueue.ops import maintenance, schedules
 from pgqueue.worker import executor
+from pgqueue.worker.cancelling import Cancelling
+from pgqueue.worker.session import Session
 from waiting import until_async
 from working import Heard, drain
 
 if TYPE_CHECKING:
     from conftest import Sql
+    from working import Facts
 
 
 class Runs:
@@ -285,3 +288,60 @@ def test_a_schedule_outlives_its_cancelled_job(
     run(sql.connection, schedules.repair([queue_id]), "pgqueue")
     (following,) = queue.jobs(["waiting", "delayed"])
     assert following.id != pending.id
+
+
+class Gate:
+    """Holds the answer to the claim that won a job, after its commit."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.held, self.open = asyncio.Event(), asyncio.Event()
+        self.heard: list[int] = []
+        exchange, cancel = Session._pipeline, Cancelling.cancel
+
+        async def slow(session: Any, connection: Any, statements: Any) -> Any:
+            answers = await exchange(session, connection, statements)
+            pairs = zip(statements, answers, strict=True)
+            if any(one.name == "claim_jobs" and rows for one, rows in pairs):
+                self.held.set()
+                await self.open.wait()
+            return answers
+
+        def note(cancelling: Cancelling, job_ids: Any) -> None:
+            self.heard += job_ids
+            cancel(cancelling, job_ids)
+
+        monkeypatch.setattr(Session, "_pipeline", slow)
+        monkeypatch.setattr(Cancelling, "cancel", note)
+
+
+async def test_a_job_that_is_cancelled_before_its_claim_came_back_stops_at_once(
+    dsn: str, queue: Queue, facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGQUEUE_LISTEN", "auto")
+    gate = Gate(monkeypatch)
+    runs = Runs("async def")
+    # The heartbeat would tell in 20 minutes.
+    async with Worker("work", runs.handler, lease=3600, dsn=dsn):
+        await until_async(lambda: facts.count("listener.ready"))
+        job = queue.add("paint")
+        await until_async(gate.held.is_set)
+        assert queue.cancel(job.id).state == "active"
+        await until_async(lambda: gate.heard == [job.id])
+        gate.open.set()
+        assert (await ended(queue, job.id)).error == "cancelled"
+
+
+async def test_a_cancellation_of_anothers_job_stops_no_job_that_is_claimed_meanwhile(
+    dsn: str, queue: Queue, facts: Facts, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGQUEUE_LISTEN", "auto")
+    gate = Gate(monkeypatch)
+    async with Worker("work", lambda _: None, lease=3600, dsn=dsn):
+        await until_async(lambda: facts.count("listener.ready"))
+        job = queue.add("paint")
+        await until_async(gate.held.is_set)
+        # As if the job had been cancelled, ended and retried before this claim.
+        sql.run("SELECT pg_notify('pgqueue.doorbell', 'cancel ' || %s::text)", [job.id])
+        await until_async(lambda: gate.heard == [job.id])
+        gate.open.set()
+        await until_async(lambda: queue.get(job.id).state == "completed")
