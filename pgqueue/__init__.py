@@ -27,6 +27,7 @@ from pgqueue.events import AsyncQueueEvents, QueueEvents
 from pgqueue.flow import AsyncFlowProducer, FlowProducer
 from pgqueue.observed import Histogram, Metric, WorkerInfo
 from pgqueue.queue import Queue
+from pgqueue.retention import QueueRetention
 from pgqueue.schedule import Schedule, SchedulePage
 from pgqueue.shells.tasks import AsyncTask, Task, current_job
 from pgqueue.types import (
@@ -84,6 +85,7 @@ __all__ = [
     "Queue",
     "QueueEvents",
     "QueueNotEmpty",
+    "QueueRetention",
     "RateLimited",
     "RetryLater",
     "Schedule",

@@ -6,6 +6,7 @@ from pgqueue.shells.control import AsyncControl
 from pgqueue.shells.getters import AsyncGetters
 from pgqueue.shells.history import AsyncHistory
 from pgqueue.shells.jobs import AsyncJobs
+from pgqueue.shells.keeping import AsyncKeeping
 from pgqueue.shells.limiting import AsyncLimiting
 from pgqueue.shells.schedules import AsyncSchedules
 from pgqueue.shells.tasks import AsyncTasks
@@ -18,6 +19,7 @@ class AsyncQueue(
     AsyncControl,
     AsyncGetters,
     AsyncHistory,
+    AsyncKeeping,
     AsyncLimiting,
     AsyncSchedules,
     AsyncWhole,
@@ -31,10 +33,13 @@ class AsyncQueue(
         name: 1 to 255 characters; the queue exists from its first use.
         dsn: a libpq connection string or URL; by default `PGQUEUE_DSN`, then
             `DATABASE_URL`, then libpq's `PG*` variables.
+        pool: a `psycopg_pool.AsyncConnectionPool` of yours, instead of a DSN: the queue
+            takes its connections, and never opens or closes it.
         size_limit: the largest data of one job, in bytes of JSON.
 
     Raises:
         ConfigError: the name or a setting is not valid. No I/O happens here.
+        UnsupportedConnection: `pool` is another kind of thing.
     """
 
     async def __aenter__(self) -> AsyncQueue:

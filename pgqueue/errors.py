@@ -48,11 +48,11 @@ class StatementTimeout(PgQueueError, TimeoutError):
 
 
 class UnsupportedConnection(PgQueueError, TypeError):
-    """`connection=` was given something that pgqueue cannot run statements on."""
+    """`connection=` or `pool=` got something that pgqueue cannot run statements on."""
 
-    def __init__(self, got: object, accepted: str) -> None:
+    def __init__(self, got: object, accepted: str, option: str = "connection") -> None:
         kind = f"{type(got).__module__}.{type(got).__qualname__}"
-        super().__init__(f"connection= got a {kind}; accepted here: {accepted}")
+        super().__init__(f"{option}= got a {kind}; accepted here: {accepted}")
 
 
 class PayloadError(PgQueueError, ValueError):

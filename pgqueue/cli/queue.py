@@ -17,6 +17,7 @@ from pgqueue.cli.queue_view import (
     show_observed,
     show_queues,
 )
+from pgqueue.cli.retention import retention
 from pgqueue.errors import QueueNotEmpty
 from pgqueue.ops.queues import CLEANABLE
 from pgqueue.queue import Queue
@@ -28,6 +29,7 @@ def command() -> None:
 
 
 command.add_command(limit)
+command.add_command(retention)
 
 
 @command.command("ls")

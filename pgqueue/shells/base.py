@@ -6,9 +6,11 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
 from pgqueue import options, payload
 from pgqueue.config import Settings
-from pgqueue.db import pool
+from pgqueue.db import given, pool
 from pgqueue.db.borrow import aborrow, borrow
 from pgqueue.db.run import arun, run
 from pgqueue.ops.core import Pause
@@ -23,8 +25,14 @@ class Caller:
     """Runs operations: on the caller's connection if there is one, else on a pool."""
 
     def __init__(
-        self, *, dsn: str | None = None, size_limit: int = payload.MAX_BYTES
+        self,
+        *,
+        dsn: str | None = None,
+        pool: ConnectionPool[Any] | None = None,
+        size_limit: int = payload.MAX_BYTES,
     ) -> None:
+        given.check_pool(pool, ConnectionPool, dsn)
+        self._pool = pool
         self._settings = Settings.load(dsn)
         self._limit = options.check_int("size_limit", size_limit, 1, 2**30)
 
@@ -42,6 +50,9 @@ class Caller:
         schema = self._settings.schema
         if connection is not None:
             return run(borrow(connection), op, schema)
+        if self._pool is not None:
+            with given.lend(self._pool) as lent:
+                return run(lent, op, schema)
         with pool.connection(self._settings, self) as own:
             return run(own, op, schema)
 
@@ -76,10 +87,11 @@ class Shell(Caller):
         name: str,
         *,
         dsn: str | None = None,
+        pool: ConnectionPool[Any] | None = None,
         size_limit: int = payload.MAX_BYTES,
     ) -> None:
         self.name = options.check_name(name, "queue name")
-        super().__init__(dsn=dsn, size_limit=size_limit)
+        super().__init__(dsn=dsn, pool=pool, size_limit=size_limit)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -89,8 +101,14 @@ class AsyncCaller:
     """The same, awaited."""
 
     def __init__(
-        self, *, dsn: str | None = None, size_limit: int = payload.MAX_BYTES
+        self,
+        *,
+        dsn: str | None = None,
+        pool: AsyncConnectionPool[Any] | None = None,
+        size_limit: int = payload.MAX_BYTES,
     ) -> None:
+        given.check_pool(pool, AsyncConnectionPool, dsn)
+        self._pool = pool
         self._settings = Settings.load(dsn)
         self._limit = options.check_int("size_limit", size_limit, 1, 2**30)
 
@@ -105,6 +123,9 @@ class AsyncCaller:
         schema = self._settings.schema
         if connection is not None:
             return await arun(aborrow(connection), op, schema)
+        if self._pool is not None:
+            async with given.alend(self._pool) as lent:
+                return await arun(lent, op, schema)
         async with pool.aconnection(self._settings, self) as own:
             return await arun(own, op, schema)
 
@@ -139,10 +160,11 @@ class AsyncShell(AsyncCaller):
         name: str,
         *,
         dsn: str | None = None,
+        pool: AsyncConnectionPool[Any] | None = None,
         size_limit: int = payload.MAX_BYTES,
     ) -> None:
         self.name = options.check_name(name, "queue name")
-        super().__init__(dsn=dsn, size_limit=size_limit)
+        super().__init__(dsn=dsn, pool=pool, size_limit=size_limit)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"

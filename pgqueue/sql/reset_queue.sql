@@ -3,5 +3,5 @@
 UPDATE pgqueue.queue
 SET paused = false, completed_age = DEFAULT, completed_count = DEFAULT,
     failed_age = DEFAULT, failed_count = DEFAULT, concurrency = NULL, rate_max = NULL,
-    rate_window = NULL, limited_until = NULL
+    rate_window = NULL, limited_until = NULL, event_age = DEFAULT, event_count = DEFAULT
 WHERE id = %(queue_id)s

@@ -25,6 +25,7 @@ from pgqueue import (
     Page,
     Queue,
     QueueEvents,
+    QueueRetention,
     Schedule,
     SchedulePage,
     Worker,
@@ -136,4 +137,7 @@ def limits(queue: Queue, worker: Worker) -> None:
     queue.set_concurrency(None)
     queue.set_rate_limit(100, timedelta(minutes=1))
     assert_type(queue.limits(), Limits)
+    assert_type(queue.retention(), QueueRetention)
+    queue.set_retention(completed=KeepJobs(age=60), failed=None)
+    queue.set_event_bounds(age=60, count=5)
     queue.set_concurrency("3")  # type: ignore[arg-type]
