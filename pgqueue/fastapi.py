@@ -1,0 +1,117 @@
+"""FastAPI and Starlette: queues as dependencies, pools and workers in the lifespan.
+
+Uses the public API only. Needs the extra `fastapi`.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fastapi import Depends
+
+from pgqueue.async_queue import AsyncQueue
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+
+    from pgqueue.ops.core import Atomic, Op
+    from pgqueue.worker import Worker
+
+T = TypeVar("T")
+
+__all__ = ["PgQueue", "SessionQueue"]
+
+
+class SessionQueue(AsyncQueue):
+    """An `AsyncQueue` that runs on the connection of an SQLAlchemy `AsyncSession`.
+
+    Whatever is called commits with the session, or is rolled back with it. With a
+    `connection=` it is a queue like others. Make one for each session.
+
+    Args:
+        name: of the queue.
+        session: an `AsyncSession` on the dialect `postgresql+psycopg`.
+        dsn: as for `Queue`.
+    """
+
+    def __init__(self, name: str, session: Any, *, dsn: str | None = None) -> None:
+        super().__init__(name, dsn=dsn)
+        self._session = session
+
+    async def _borrows(self, connection: Any) -> bool:  # noqa: ARG002
+        return True
+
+    async def _run(self, op: Op[T] | Atomic[T], connection: Any) -> T:
+        if connection is None:
+            # Begins the session's transaction as a query would, and flushes nothing.
+            held = await (await self._session.connection()).get_raw_connection()
+            connection = held.driver_connection
+        return await super()._run(op, connection)
+
+
+class PgQueue:
+    """The queues of an application, and workers that live as long as it does.
+
+    Args:
+        workers: are run within the application's process, on its loop, and stopped
+            gracefully with it. In production a process of their own is better.
+        dsn: of the queues, as for `Queue`.
+    """
+
+    def __init__(self, *workers: Worker, dsn: str | None = None) -> None:
+        self._workers = workers
+        self._dsn = dsn
+        self._queues: dict[str, AsyncQueue] = {}
+
+    @asynccontextmanager
+    async def lifespan(self, app: object) -> AsyncIterator[None]:  # noqa: ARG002
+        """Run the workers while the application does, then close all pools.
+
+        Give it to `FastAPI(lifespan=jobs.lifespan)`, or enter it in your own.
+        """
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._close)
+            for worker in self._workers:
+                await stack.enter_async_context(worker)
+            yield
+
+    def queue(self, name: str) -> AsyncQueue:
+        """Return the queue of a name; the lifespan closes it.
+
+        Raises:
+            ConfigError: the name cannot be one of a queue. No I/O happens here.
+        """
+        if name not in self._queues:
+            self._queues[name] = AsyncQueue(name, dsn=self._dsn)
+        return self._queues[name]
+
+    def depends(
+        self, name: str, session: Callable[..., Any] | None = None
+    ) -> Callable[..., Coroutine[Any, Any, AsyncQueue]]:
+        """Return a dependency that gives a queue: `Depends(jobs.depends("mail"))`.
+
+        Args:
+            name: of the queue.
+            session: the dependency that gives the request's `AsyncSession`. The queue
+                then adds in its transaction.
+
+        Raises:
+            ConfigError: the name cannot be one of a queue.
+        """
+        plain = self.queue(name)
+
+        async def give() -> AsyncQueue:
+            return plain
+
+        async def give_in_session(
+            # As an annotation it would be read as text, which cannot see `session`.
+            found: Any = Depends(session),  # noqa: B008
+        ) -> AsyncQueue:
+            return SessionQueue(name, found, dsn=self._dsn)
+
+        return give if session is None else give_in_session
+
+    async def _close(self) -> None:
+        for queue in self._queues.values():
+            await queue.close()

@@ -1,0 +1,148 @@
+"""`PgQueue`: the extension that an app factory initialises."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from flask import current_app
+from werkzeug.local import LocalProxy
+
+from pgqueue import options
+from pgqueue.config import normal_dsn
+from pgqueue.errors import ConfigError
+from pgqueue.flask.command import command
+from pgqueue.flask.joining import SessionQueue
+from pgqueue.queue import Queue
+from pgqueue.worker import Worker
+from pgqueue.worker.handlers import check_handler, is_async
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Flask
+
+H = TypeVar("H", bound="Callable[..., Any]")
+KEY: Final = "pgqueue"
+
+
+class PgQueue:
+    """Jobs of a Flask app: `jobs = PgQueue()`, then `jobs.init_app(app)`.
+
+    The database is `app.config["PGQUEUE_DSN"]`, else `SQLALCHEMY_DATABASE_URI`, else
+    that of the environment.
+
+    Args:
+        app: an app to initialise at once.
+        session: Flask-SQLAlchemy's `db.session`, or another that gives SQLAlchemy's
+            `connection()`. Jobs are then added in its transaction.
+    """
+
+    def __init__(self, app: Flask | None = None, *, session: Any = None) -> None:
+        self._session = session
+        self._handlers: dict[str, tuple[str, Callable[..., Any]]] = {}
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Let an app use the queues, and have the command `flask pgqueue`."""
+        app.extensions[KEY] = State(self, app)
+        app.cli.add_command(command, "pgqueue")
+
+    def queue(self, name: str) -> Queue:
+        """Return a queue of whichever app is current when it is used.
+
+        It can be made at import, before there is an app.
+
+        Raises:
+            ConfigError: the name cannot be one of a queue.
+        """
+        checked = options.check_name(name, "queue name")
+        found = LocalProxy(lambda: self._state().queue(checked))
+        return cast("Queue", found)
+
+    def handler(self, queue: str, name: str) -> Callable[[H], H]:
+        """Let a function run the jobs of a name, in a context of the app.
+
+        The context is new for each run, so a session that Flask-SQLAlchemy made for
+        it is removed at its end. What was not committed by then is rolled back.
+
+        Raises:
+            ConfigError: a name is not valid, or has a handler already.
+        """
+        options.check_name(queue, "queue name")
+        options.check_name(name, "name")
+        if name in self._handlers:
+            raise ConfigError.bad("name", name, "one handler for each name")
+
+        def register(handler: H) -> H:
+            check_handler(handler)
+            self._handlers[name] = (queue, handler)
+            return handler
+
+        return register
+
+    def worker(self, app: Flask, **given: Any) -> Worker:
+        """Return a worker of the queues that have handlers, with options of `Worker`.
+
+        Raises:
+            ConfigError: nothing has a handler, or an option is out of its range.
+        """
+        queues = list(dict.fromkeys(queue for queue, _ in self._handlers.values()))
+        if not queues:
+            raise ConfigError(
+                "this app has no handler; decorate a function with"
+                " @jobs.handler(queue, name), in a module that the app imports"
+            )
+        worker = Worker(queues, **{"dsn": find_dsn(app), **given})
+        for name, (_, handler) in self._handlers.items():
+            worker.handler(name)(in_context(app, handler))
+        return worker
+
+    def _state(self) -> State:
+        state = current_app.extensions.get(KEY)
+        if not isinstance(state, State) or state.extension is not self:
+            raise ConfigError("this app does not know the queue; call init_app(app)")
+        return state
+
+
+def in_context(app: Flask, handler: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Return a handler whose every run has an app context of its own."""
+
+    async def run_async(job: Any) -> Any:
+        with app.app_context():
+            return await handler(job)
+
+    def run(job: Any) -> Any:
+        with app.app_context():
+            return handler(job)
+
+    return functools.wraps(handler)(run_async if is_async(handler) else run)
+
+
+class State:
+    """What one app keeps: its queues."""
+
+    def __init__(self, extension: PgQueue, app: Flask) -> None:
+        self.extension = extension
+        self._app = app
+        self._queues: dict[str, Queue] = {}
+
+    def queue(self, name: str) -> Queue:
+        """Return the app's queue of a name."""
+        found = self._queues.get(name)
+        if found is None:
+            dsn, session = find_dsn(self._app), self.extension._session  # noqa: SLF001
+            found = (
+                Queue(name, dsn=dsn)
+                if session is None
+                else SessionQueue(name, session, dsn=dsn)
+            )
+            self._queues[name] = found
+        return found
+
+
+def find_dsn(app: Flask) -> str | None:
+    """Return the DSN of an app; None leaves it to the environment."""
+    found = app.config.get("PGQUEUE_DSN") or app.config.get("SQLALCHEMY_DATABASE_URI")
+    return None if found is None else normal_dsn(str(found))

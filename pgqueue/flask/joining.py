@@ -1,0 +1,35 @@
+"""A queue whose jobs are part of an SQLAlchemy session's transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flask import has_app_context
+
+from pgqueue.queue import Queue
+
+if TYPE_CHECKING:
+    from pgqueue.ops.core import Atomic, Op
+
+T = TypeVar("T")
+
+
+class SessionQueue(Queue):
+    """A `Queue` that, within an app context, runs on the session's connection.
+
+    Whatever is called then commits with the session, or is rolled back with it. With a
+    `connection=`, and outside of any app context, it is a queue like others.
+    """
+
+    def __init__(self, name: str, session: Any, *, dsn: str | None) -> None:
+        super().__init__(name, dsn=dsn)
+        self._session = session
+
+    def _borrows(self, connection: Any) -> bool:
+        return connection is not None or has_app_context()
+
+    def _run(self, op: Op[T] | Atomic[T], connection: Any) -> T:
+        if connection is None and has_app_context():
+            # Begins the session's transaction as a query would, and flushes nothing.
+            connection = self._session.connection().connection.driver_connection
+        return super()._run(op, connection)

@@ -1,0 +1,235 @@
+"""`pgqueue.flask` with an app factory and Flask-SQLAlchemy, and the shop of examples/."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from flask import Flask, current_app
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import text
+from sqlalchemy.pool import NullPool
+
+from cli.calling import environment
+from pgqueue import NewJob, Queue
+from pgqueue.errors import ConfigError
+from pgqueue.flask import PgQueue
+from waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Sql
+
+SHOP = Path(__file__).parents[2] / "examples" / "flask_shop"
+db = SQLAlchemy(engine_options={"poolclass": NullPool})
+JOBS = "SELECT count(*) FROM pgqueue.jobs"
+
+
+def make_app(dsn: str, *extensions: Any, **config: Any) -> Flask:
+    made = Flask("shop")
+    made.config["SQLALCHEMY_DATABASE_URI"] = dsn.replace("://", "+psycopg://", 1)
+    made.config.update(config)
+    for each in extensions:
+        each.init_app(made)
+    return made
+
+
+@pytest.fixture
+def jobs() -> PgQueue:
+    return PgQueue(session=db.session)
+
+
+@pytest.fixture
+def app(dsn: str, jobs: PgQueue) -> Iterator[Flask]:
+    made = make_app(dsn, db, jobs)
+    yield made
+    with made.app_context():
+        jobs.queue("mail").close()
+
+
+def test_a_job_commits_with_the_session(app: Flask, jobs: PgQueue, sql: Sql) -> None:
+    mail = jobs.queue("mail")
+    with app.app_context():
+        job = mail.add("receipt", {"order": 1})
+        assert sql.value(JOBS) == 0
+        assert mail.get(job.id).data == {"order": 1}
+        db.session.commit()
+    assert sql.value(JOBS) == 1
+
+
+def test_a_rollback_of_the_session_takes_the_job(
+    app: Flask, jobs: PgQueue, sql: Sql
+) -> None:
+    mail = jobs.queue("mail")
+    with app.app_context():
+        mail.add("receipt")
+        mail.add_bulk(NewJob("receipt", n) for n in range(2000))
+        db.session.rollback()
+        mail.add("receipt")
+    assert sql.value(JOBS) == 0, "the end of the context rolled the last one back"
+
+
+def test_a_savepoint_of_the_session_takes_only_its_own(
+    app: Flask, jobs: PgQueue, sql: Sql
+) -> None:
+    mail = jobs.queue("mail")
+    with app.app_context():
+        mail.add("kept")
+        savepoint = db.session.begin_nested()
+        mail.add("gone")
+        savepoint.rollback()
+        db.session.commit()
+    assert [job.name for job in sql.all("SELECT name FROM pgqueue.jobs")] == ["kept"]
+
+
+def test_adding_flushes_nothing_and_opens_no_other_connection(
+    app: Flask, jobs: PgQueue
+) -> None:
+    with app.app_context():
+        mine = db.session.execute(text("SELECT pg_backend_pid()")).scalar()
+        job = jobs.queue("mail").add("receipt")
+        where = text("SELECT xmin = pg_current_xact_id()::xid FROM pgqueue.job")
+        assert db.session.execute(where).scalar() is True, "of this transaction"
+        assert mine == db.session.execute(text("SELECT pg_backend_pid()")).scalar()
+        assert job.id == 1
+
+
+def test_a_queue_without_a_session_commits_at_once(dsn: str, sql: Sql) -> None:
+    jobs = PgQueue()
+    app = make_app(dsn, jobs, PGQUEUE_DSN=dsn, SQLALCHEMY_DATABASE_URI="postgresql://x")
+    with app.app_context(), jobs.queue("mail") as mail:
+        mail.add("receipt")
+        assert sql.value(JOBS) == 1
+
+
+def test_each_app_has_its_own_database(dsn: str, fresh_database: str) -> None:
+    jobs = PgQueue()
+    mail = jobs.queue("mail")
+    first, second = make_app(dsn, jobs), make_app(fresh_database, jobs)
+    with first.app_context():
+        one = mail._settings.dsn
+    with second.app_context():
+        two = mail._settings.dsn
+    assert (one, two) == (dsn, fresh_database)
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_a_handler_runs_in_a_context_of_the_app_and_its_session(
+    app: Flask, jobs: PgQueue, sql: Sql, kind: str
+) -> None:
+    sql.run("CREATE TABLE receipts (n int)")
+    contexts = []
+
+    def write(job: Any) -> str:
+        contexts.append(id(current_app._get_current_object()))
+        db.session.execute(text("INSERT INTO receipts VALUES (:n)"), {"n": job.data})
+        if job.data == 1:
+            db.session.commit()
+        return current_app.name
+
+    async def awrite(job: Any) -> str:
+        return write(job)
+
+    jobs.handler("mail", "receipt")(write if kind == "def" else awrite)
+    try:
+        with app.app_context():
+            jobs.queue("mail").add("receipt", 1)
+            jobs.queue("mail").add("receipt", 2)
+            db.session.commit()
+        jobs.worker(app, concurrency=1).run(drain=True)
+        rows = sql.all("SELECT n FROM receipts")
+        assert [row.n for row in rows] == [1], "what was not committed is gone"
+        assert set(contexts) == {id(app)}
+        assert (
+            sql.value(
+                "SELECT count(*) FROM pgqueue.jobs WHERE result #>> '{}' = 'shop'"
+            )
+            == 2
+        )
+    finally:
+        sql.run("DROP TABLE receipts")
+
+
+def test_mistakes_are_said_before_anything_runs(app: Flask, jobs: PgQueue) -> None:
+    with pytest.raises(ConfigError, match="has no handler"):
+        jobs.worker(app)
+    jobs.handler("mail", "receipt")(print)
+    with pytest.raises(ConfigError, match="one handler for each name"):
+        jobs.handler("mail", "receipt")
+    with pytest.raises(ConfigError, match="queue name"):
+        jobs.queue("")
+    with app.app_context(), pytest.raises(ConfigError, match=r"init_app\(app\)"):
+        PgQueue().queue("mail").add("receipt")
+
+
+def test_the_commands_use_the_database_of_the_app(
+    app: Flask, jobs: PgQueue, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGQUEUE_DSN", "postgresql://127.0.0.1:1/elsewhere")
+    run = app.test_cli_runner().invoke
+    assert run(args=["pgqueue", "job", "add", "mail", "receipt", "17"]).exit_code == 0
+    listed = run(args=["pgqueue", "queue", "ls", "--json"])
+    assert json.loads(listed.stdout)[0]["name"] == "mail"
+    assert run(args=["pgqueue", "migrate", "--check"]).exit_code == 0
+    jobs.handler("mail", "receipt")(lambda job: job.data + 1)
+    assert run(args=["pgqueue", "worker", "--drain"]).exit_code == 0
+    with Queue("mail", dsn=dsn) as queue:
+        assert queue.get(1).result == 18
+    assert run(args=["pgqueue", "queue", "show", "none"]).exit_code == 2
+
+
+@pytest.fixture
+def shop(dsn: str, sql: Sql) -> Iterator[str]:
+    """The address of the example, with its server and its worker running."""
+    env = environment(DATABASE_URL=dsn)
+    flask = [sys.executable, "-m", "flask", "--app", "shop"]
+    subprocess.run([*flask, "init-db"], cwd=SHOP, env=env, check=True, timeout=60)
+    serve = "from werkzeug.serving import make_server; from shop import create_app;"
+    serve += "s = make_server('127.0.0.1', 0, create_app(), threaded=True);"
+    serve += "print(s.port, flush=True); s.serve_forever()"
+    server = subprocess.Popen(
+        [sys.executable, "-c", serve],
+        cwd=SHOP,
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    worker = subprocess.Popen([*flask, "pgqueue", "worker"], cwd=SHOP, env=env)
+    try:
+        assert server.stdout is not None
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+        worker.terminate()
+        assert worker.wait(60) == 0
+    finally:
+        for each in (server, worker):
+            each.kill()
+            each.wait()
+        server.stdout.close()
+        sql.run('DROP TABLE IF EXISTS "order"')
+
+
+def call(url: str, **form: object) -> Any:
+    data = urllib.parse.urlencode(form).encode() if form else None
+    with urllib.request.urlopen(url, data, timeout=30) as answer:  # noqa: S310
+        return json.load(answer)
+
+
+@pytest.mark.slow
+def test_the_shop_sends_receipts_for_what_was_paid_only(shop: str, sql: Sql) -> None:
+    with pytest.raises(urllib.error.HTTPError) as declined:
+        call(f"{shop}/orders", item="castle", price=100_000)
+    assert declined.value.code == 402
+    declined.value.close()
+    assert sql.value("SELECT count(*) FROM pgqueue.job") == 0
+    assert sql.value('SELECT count(*) FROM "order"') == 0
+    order = call(f"{shop}/orders", item="brush", price=12)["id"]
+    receipt = until(lambda: call(f"{shop}/orders/{order}")["receipt"], 60)
+    assert receipt == "brush: 12"
