@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
 
 from asgiref.sync import sync_to_async
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pgqueue.config import Settings
     from pgqueue.ops.core import Atomic, Op
-    from pgqueue.shells.tasks import AsyncTask, Task
+    from pgqueue.shells.tasks import AsyncTask, JobOptions, Task
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -97,7 +97,7 @@ class Queue(Joining, sync_queue.Queue):
         self._database = database
 
     def job(
-        self, name: str | None = None, **given: Any
+        self, name: str | None = None, **given: Unpack[JobOptions]
     ) -> Callable[[Callable[P, R]], Task[P, R]]:
         """Make the decorated function a job that `manage.py pgqueue worker` runs.
 
@@ -133,7 +133,7 @@ class AsyncQueue(AsyncJoining, async_queue.AsyncQueue):
         self._database = database
 
     def job(
-        self, name: str | None = None, **given: Any
+        self, name: str | None = None, **given: Unpack[JobOptions]
     ) -> Callable[[Callable[P, R]], AsyncTask[P, R]]:
         """Make the decorated function a job that `manage.py pgqueue worker` runs.
 

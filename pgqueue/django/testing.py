@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 from django import test
 from django.db import connections
 
 from pgqueue.django.conf import site
+
+if TYPE_CHECKING:
+    from pgqueue.django.worker import WorkerOptions
 
 EMPTY = """
 DO $$ BEGIN
@@ -41,7 +44,9 @@ class TransactionTestCase(test.TransactionTestCase):
             forget_jobs()
 
 
-def run_jobs(*queues: str, within: float = 60, **options: Any) -> None:
+def run_jobs(
+    *queues: str, within: float = 60, **options: Unpack[WorkerOptions]
+) -> None:
     """Run a worker for all that the site knows until nothing waits.
 
     It sees what is committed: call it in a `TransactionTestCase`.

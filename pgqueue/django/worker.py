@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import pgqueue.worker
 from pgqueue.django import registry
@@ -11,10 +11,27 @@ from pgqueue.django.handlers import GuardedHandlers, SiteHandlers
 from pgqueue.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pgqueue.config import Settings
+    from pgqueue.types import Duration, Keep
     from pgqueue.worker.executor import Handler
+    from pgqueue.worker.strategies import Strategy
+
+
+class WorkerOptions(TypedDict, total=False):
+    """The options of `pgqueue.Worker`, but for where its database is."""
+
+    concurrency: int
+    lease: Duration
+    max_stalled: int
+    shutdown_timeout: Duration
+    remove_on_complete: Keep | None
+    remove_on_fail: Keep | None
+    backoffs: Mapping[str, Strategy] | None
+    isolation: Literal["thread", "process"]
+    processes: int
+    name: str | None
 
 
 class Worker(pgqueue.worker.Worker):
@@ -35,7 +52,7 @@ class Worker(pgqueue.worker.Worker):
         handler: Handler | None = None,
         *,
         database: str | None = None,
-        **given: Any,
+        **given: Unpack[WorkerOptions],
     ) -> None:
         super().__init__(queues, handler, **given)
         self._database = database
@@ -74,7 +91,9 @@ def task_queues() -> list[str]:
     return sorted(found)
 
 
-def make_site_worker(queues: Sequence[str] = (), **given: Any) -> Worker:
+def make_site_worker(
+    queues: Sequence[str] = (), **given: Unpack[WorkerOptions]
+) -> Worker:
     """Return a worker for every job that `jobs.py` of an app or a task is for.
 
     Args:

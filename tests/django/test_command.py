@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -26,7 +27,9 @@ MANAGE = (
 )
 
 
-def manage(dsn: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def manage(
+    dsn: str, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run `manage.py` as a person does, in a process of its own."""
     paths = [str(TESTS.parent), str(TESTS)]
     return subprocess.run(
@@ -40,6 +43,7 @@ def manage(dsn: str, *arguments: str) -> subprocess.CompletedProcess[str]:
             "DJANGO_SETTINGS_MODULE": "django_settings",
             "DJANGO_TEST_DSN": dsn,
             "PYTHONPATH": os.pathsep.join(paths),
+            **environment,
         },
     )
 
@@ -112,3 +116,29 @@ def test_the_help_is_the_help_of_the_command(site_dsn: str) -> None:
 )
 def test_what_manage_py_reads_itself_is_left_out(given: list[Any]) -> None:
     assert without(given) == ["queue", "ls"]
+
+
+def test_the_schema_may_have_another_name(fresh_database: str) -> None:
+    def run(*arguments: str) -> str:
+        ran = manage(fresh_database, *arguments, PGQUEUE_SCHEMA="errands")
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    run("migrate")
+    assert "No changes" in run("makemigrations", "--check", "--dry-run")
+    run("pgqueue", "job", "add", "notes", "write", '{"text": "elsewhere"}')
+    run("pgqueue", "worker", "--drain")
+    with psycopg.connect(fresh_database) as connection:
+        found = connection.execute("SELECT state FROM errands.jobs").fetchall()
+        assert found == [("completed",)]
+        assert connection.execute("SELECT to_regnamespace('pgqueue')").fetchone() == (
+            None,
+        )
+
+
+def test_two_processes_share_no_connection(site: Sql, site_dsn: str) -> None:
+    for n in range(20):
+        jobs.write.add(f"{n}")
+    ran = manage(site_dsn, "pgqueue", "worker", "--processes", "2", "--drain")
+    assert ran.returncode == 0, ran.stderr
+    assert site.value("SELECT count(*) FROM django_app_note") == 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +10,9 @@ from asgiref.sync import async_to_sync
 from django.db import connection, transaction
 from django.db.transaction import TransactionManagementError
 from django.test import override_settings
+from psycopg.conninfo import conninfo_to_dict
 
+from django_site import database_of
 from pgqueue import ConfigError, FlowNode, JobNotFound, NewJob
 from pgqueue.django import (
     AsyncFlowProducer,
@@ -207,3 +210,64 @@ def test_the_check_names_an_alias_that_is_not_there() -> None:
         found = [each.id for each in run_checks()]
     assert "pgqueue.E001" in found
     assert not run_checks()
+
+
+@pytest.fixture
+def other(site: Sql, dsn: str) -> Iterator[str]:
+    """Another alias, of another database that has the schema too."""
+    from django.db import connections  # noqa: PLC0415
+
+    settings = {**connections.settings["default"], **database_of(dsn)}
+    connections.settings["other"] = settings
+    yield "other"
+    connections["other"].close()
+    del connections["other"]
+    del connections.settings["other"]
+
+
+def test_a_block_of_one_database_does_not_hold_jobs_of_another(
+    site: Sql, sql: Sql, other: str
+) -> None:
+    with transaction.atomic():
+        Queue("notes", database=other).add("elsewhere")
+        queue("notes").add("elsewhere", connection=other)
+        queue("notes").add("here")
+        transaction.set_rollback(True)
+    assert (site.value(JOBS), sql.value(JOBS)) == (0, 2)
+
+
+def test_the_setting_says_which_database_is_joined(
+    site: Sql, sql: Sql, other: str
+) -> None:
+    from pgqueue.django.models import Job  # noqa: PLC0415
+
+    with override_settings(PGQUEUE={"DATABASE": other}):
+        with transaction.atomic(using=other):
+            queue("notes").add("there")
+            assert sql.value(JOBS) == 0
+        assert [job.name for job in Job.objects.filter(queue="notes")] == ["there"]
+        assert dsn_names(sql, dsn())
+    assert (site.value(JOBS), sql.value(JOBS)) == (0, 1)
+
+
+def dsn_names(sql: Sql, found: str) -> bool:
+    """Whether a DSN leads to a database."""
+    name = sql.value("SELECT current_database()")
+    return conninfo_to_dict(found)["dbname"] == name
+
+
+PAIRS = [(Queue, AsyncQueue), (FlowProducer, AsyncFlowProducer)]
+
+
+@pytest.mark.parametrize(("sync", "asynchronous"), PAIRS)
+def test_the_async_twin_has_the_same_methods(sync: type, asynchronous: type) -> None:
+    def public(cls: type) -> dict[str, list[str]]:
+        return {
+            name: list(inspect.signature(member).parameters)
+            for name, member in inspect.getmembers(cls, callable)
+            if not name.startswith("_")
+        }
+
+    assert public(sync) == public(asynchronous)
+    made = [inspect.signature(cls).parameters.values() for cls in (sync, asynchronous)]
+    assert list(made[0]) == list(made[1])
