@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import Any
 
-from pgqueue import RateLimited, RetryLater, Unrecoverable
+from pgqueue import Queue, RateLimited, RetryLater, Unrecoverable, current_job
 
 
 def by_kind(job: Any) -> Any:
@@ -65,3 +65,19 @@ def kills_its_process_unless_alone(job: Any) -> Any:
     if job.data == "poison":
         os.kill(os.getpid(), signal.SIGKILL)
     return os.getpid()
+
+
+queue = Queue("work")
+
+
+@queue.job("where", attempts=2)
+def where(word: str) -> list[Any]:
+    """Tell where and as what it runs."""
+    return [word, os.getpid(), current_job().name]
+
+
+@queue.job()
+async def where_async(word: str) -> list[Any]:
+    """Do the same, as a coroutine."""
+    await current_job().update_progress(50)
+    return [word, os.getpid(), current_job().name]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from contextvars import ContextVar
 from functools import update_wrapper
+from importlib import import_module
+from pickle import PicklingError
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -77,20 +79,50 @@ def check_function(function: Callable[..., Any]) -> inspect.Signature:
     return signature
 
 
-def handler_of(function: Callable[..., Any]) -> Callable[[Any], Any]:
-    """Return the handler that calls a function with what a job holds."""
-    if inspect.iscoroutinefunction(function):
+class Handle:
+    """The handler that calls a function with what a job holds.
 
-        async def handle_async(job: Any) -> Any:
-            CURRENT.set(job)
-            return await function(**job.data)
+    It is sent to a child process as the place of its task, which is imported there.
+    """
 
-        return handle_async
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
 
-    def handle(job: Any) -> Any:
+    def __call__(self, job: Any) -> Any:
         CURRENT.set(job)
-        return function(**job.data)
+        return self.function(**job.data)
 
+    def __reduce__(self) -> tuple[Callable[[str, str], Any], tuple[str, str]]:
+        place = self.function.__module__, self.function.__qualname__
+        try:
+            found = restore(*place)
+        except (AttributeError, ImportError) as error:
+            raise PicklingError(str(error)) from error
+        if found.function is not self.function:
+            raise PicklingError(f"{'.'.join(place)} is another function")
+        return restore, place
+
+
+class AsyncHandle(Handle):
+    """The same for an `async def`."""
+
+    async def __call__(self, job: Any) -> Any:
+        CURRENT.set(job)
+        return await self.function(**job.data)
+
+
+def handler_of(function: Callable[..., Any]) -> Handle:
+    """Return the handler that calls a function with what a job holds."""
+    kind = AsyncHandle if inspect.iscoroutinefunction(function) else Handle
+    return kind(function)
+
+
+def restore(module: str, qualname: str) -> Handle:
+    """Return the handler of the task at a place, importing its module if need be."""
+    task: Any = import_module(module)
+    for name in qualname.split("."):
+        task = getattr(task, name)
+    handle: Handle = task.handle
     return handle
 
 

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pgqueue import telemetry
@@ -25,6 +26,8 @@ SETTLED: Final = 10.0
 """A process that lived so long (seconds) was well: the next pause is the first again."""
 
 TICK: Final = 0.1
+LOOK: Final = 1.0
+"""How often a process looks for its supervisor, and what that has changed (seconds)."""
 
 
 class Supervisor:
@@ -33,10 +36,17 @@ class Supervisor:
     Args:
         run: what each process does; it returns when that process is to end.
         processes: how many.
+        tick: called in each process about once a second, in a thread of its own.
     """
 
-    def __init__(self, run: Callable[[], None], processes: int) -> None:
+    def __init__(
+        self,
+        run: Callable[[], None],
+        processes: int,
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:
         self._run = run
+        self._tick = tick
         self._wanted = processes
         self._born: dict[int, float] = {}
         self._stopping = False
@@ -73,7 +83,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         code = 1
-        threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+        watch = partial(end_with, parent, self._tick)
+        threading.Thread(target=watch, daemon=True).start()
         try:
             self._run()
             code = 0
@@ -110,9 +121,10 @@ class Supervisor:
             os.kill(pid, number)
 
 
-def end_with(parent: int) -> None:
+def end_with(parent: int, tick: Callable[[], None]) -> None:
     """Stop this process, gracefully, once it has lost its supervisor."""
     alone = threading.Event()
     while os.getppid() == parent:
-        alone.wait(1.0)
+        tick()
+        alone.wait(LOOK)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -21,6 +21,7 @@ from pgqueue.worker.handlers import Handlers, check_handler
 from pgqueue.worker.incarnation import Incarnation
 from pgqueue.worker.pauses import Pauses
 from pgqueue.worker.processes import can_be_sent
+from pgqueue.worker.shared import SharedNumber
 from pgqueue.worker.strategies import Strategy, check_strategies
 from pgqueue.worker.supervisor import Supervisor
 
@@ -138,6 +139,7 @@ class Worker:
         self._stop: asyncio.Event | None = None
         self._now: asyncio.Event | None = None
         self._incarnation: Incarnation | None = None
+        self._shared: SharedNumber | None = None
 
     def handler(self, name: str) -> Callable[[H], H]:
         """Let the decorated function run the jobs of a name; before the worker runs.
@@ -172,13 +174,28 @@ class Worker:
     def concurrency(self) -> int:
         """How many jobs run at once; may be set while the worker runs, in any thread.
 
-        With less, what runs goes on and nothing starts until there is room.
+        With less, what runs goes on and nothing starts until there is room. With
+        `processes=N` each of them follows within a second or two, in whichever of them,
+        or in the one that started them, it is set.
         """
         return self._concurrency
 
     @concurrency.setter
     def concurrency(self, concurrency: int) -> None:
-        self._concurrency = check_concurrency(concurrency)
+        checked = check_concurrency(concurrency)
+        if self._shared is not None:
+            self._shared.set(checked)
+        self._resize(checked)
+
+    def _follow(self) -> None:
+        """Take over what another of the processes has set."""
+        if self._shared is not None:
+            self._resize(self._shared.get())
+
+    def _resize(self, concurrency: int) -> None:
+        if concurrency == self._concurrency:
+            return
+        self._concurrency = concurrency
         if self._incarnation is not None:
             self._incarnation.resize(concurrency)
 
@@ -228,7 +245,9 @@ class Worker:
                 "or `await worker.serve()`"
             )
         if self.processes > 1:
-            Supervisor(partial(self._run_alone, drain=drain), self.processes).run()
+            self._shared = SharedNumber(self._concurrency)
+            alone = partial(self._run_alone, drain=drain)
+            Supervisor(alone, self.processes, self._follow).run()
         else:
             self._run_alone(drain=drain)
 

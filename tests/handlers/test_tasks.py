@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from isolated_handlers import where, where_async
 from pgqueue import AsyncQueue, ConfigError, JobState, Queue, Worker, current_job
 from working import drain
 
@@ -88,3 +90,29 @@ def test_a_task_of_another_queue_is_not_registered(dsn: str, queue: Queue) -> No
 
     with pytest.raises(ConfigError, match="one of the queues other"):
         Worker("other", dsn=dsn).register(work)
+
+
+@pytest.mark.parametrize("task", [where, where_async])
+async def test_a_function_of_a_module_runs_in_a_child_process(
+    dsn: str, queue: Queue, task: Any
+) -> None:
+    worker = Worker("work", isolation="process", concurrency=1, dsn=dsn)
+    worker.register(task.using(attempts=3))
+    job = queue.add(task.name, {"word": "hello"})
+    await drain(worker, within=60)
+    word, pid, name = queue.get(job.id).result
+    assert (word, name) == ("hello", task.name)
+    assert pid != os.getpid()
+
+
+async def test_a_function_that_no_child_process_can_import_is_refused(
+    dsn: str, queue: Queue
+) -> None:
+    @queue.job()
+    def local() -> None:
+        return None
+
+    worker = Worker("work", isolation="process", dsn=dsn)
+    worker.register(local)
+    with pytest.raises(ConfigError, match="a child process can import"):
+        await worker.serve()

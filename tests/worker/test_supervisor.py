@@ -32,8 +32,30 @@ worker = Worker("work", handler, concurrency=2, processes=3, lease=2)
 """
 
 
-def start(tmp_path: Path, dsn: str, *options: str) -> subprocess.Popen[bytes]:
-    (tmp_path / "jobs.py").write_text(SCRIPT)
+RESIZED = """
+import threading
+from pathlib import Path
+from pgqueue import Worker
+
+def hold(job):
+    threading.Event().wait(0.5 if job.data is None else 60)
+
+worker = Worker("work", hold, concurrency=1, processes=2, lease=2, shutdown_timeout=0)
+
+def follow():
+    while True:
+        threading.Event().wait(0.05)
+        if (told := Path("concurrency")).exists() and (text := told.read_text()):
+            worker.concurrency = int(text)
+
+threading.Thread(target=follow, daemon=True).start()
+"""
+
+
+def start(
+    tmp_path: Path, dsn: str, *options: str, script: str = SCRIPT
+) -> subprocess.Popen[bytes]:
+    (tmp_path / "jobs.py").write_text(script)
     return subprocess.Popen(
         [sys.executable, "-m", "pgqueue", "worker", "jobs:worker", *options],
         cwd=tmp_path,
@@ -99,3 +121,23 @@ def test_no_process_outlives_a_supervisor_that_was_killed_for_long(
     process.kill()
     process.wait()
     until(lambda: not any(child.is_running() for child in children), 20)
+
+
+def test_a_concurrency_set_in_the_supervisor_reaches_its_processes(
+    tmp_path: Path, dsn: str, queue: Queue, sql: Sql
+) -> None:
+    process = start(tmp_path, dsn, script=RESIZED)
+    try:
+        queue.add_bulk([NewJob("x", "long") for _ in range(10)])
+        until(lambda: queue.counts().active >= 2, 30)
+        # A process has claimed what it may run; one or two ahead count as active too.
+        (tmp_path / "concurrency").write_text("5")
+        until(lambda: queue.counts().active == 10, 30)
+        [victim, *_] = workers(sql)
+        os.kill(victim, signal.SIGKILL)
+        # Its replacement begins with what was set meanwhile.
+        until(lambda: len(workers(sql) - {victim}) == 2, 30)
+        until(lambda: queue.counts().active == 10, 30)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
