@@ -1,0 +1,251 @@
+"""Runs what is due, one job after the other, by the statements that a worker uses.
+
+Written once, as coroutines: `run_pending` and `arun_pending` give it a `Bench` each. The
+sync bench never really waits, so its coroutine is run to its end without a loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import secrets
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from pgqueue.errors import NoHandler, PgQueueError
+from pgqueue.ops import leases, maintenance, schedules
+from pgqueue.ops.core import Atomic, Op, Row, Statement
+from pgqueue.ops.flows import FIRST, Parent, release, release_forgotten
+from pgqueue.worker.active_job import ActiveJob, Reporter
+from pgqueue.worker.executor import prepare, timed_out
+from pgqueue.worker.finisher import Finisher
+from pgqueue.worker.handlers import is_async
+from pgqueue.worker.outcome import Outcome, completed, failed
+from pgqueue.worker.seek import WHOLE
+from pgqueue.worker.strategies import DEFAULT_DELAY, decide
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from pgqueue.types import Job, JsonValue
+    from pgqueue.worker.emitter import Emitter
+    from pgqueue.worker.worker import Worker
+
+T = TypeVar("T")
+
+ENDLESS: Final = 10_000
+"""So many runs in one call are taken for a handler that always adds another job."""
+
+HELD_FOR: Final = 1.0
+"""How long a job that nobody handles is held, as by a worker (seconds)."""
+
+STATES: Final = {
+    "retry": "retry",
+    "later": "retry",
+    "released": "released",
+    "limited": "released",
+    "children": "waiting_children",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a job.
+
+    Attributes:
+        job: as it was when it started.
+        ending: `completed`, `failed` (for good), `retry`, `waiting_children`, or
+            `released`: it did not count as a run; `unhandled`: nobody handles its name.
+        result: what the handler returned.
+        error: what it raised.
+    """
+
+    job: Job
+    ending: str
+    result: JsonValue = None
+    error: BaseException | None = None
+
+
+class Bench(Protocol):
+    """What differs between a sync and an async test."""
+
+    emitter: Emitter
+
+    async def drive(self, op: Op[T] | Atomic[T]) -> T: ...
+    async def call(self, function: Callable[..., Any], *args: object) -> Any: ...
+    async def finish(self, answer: Awaitable[Any]) -> Any: ...
+    def reporter(self, worker_id: int, *, asynchronous: bool) -> Reporter: ...
+
+
+class Runner:
+    """A worker of one job at a time, that never waits."""
+
+    def __init__(self, worker: Worker, bench: Bench) -> None:
+        self._worker = worker
+        self._bench = bench
+        self._id = secrets.randbits(62) + 1
+        self._finisher = Finisher(
+            bench.emitter, worker.remove_on_complete, worker.remove_on_fail
+        )
+        self._queues: dict[str, int] = {}
+
+    async def run(self, most: int | None, *, raise_errors: bool) -> list[Run]:
+        """Run until nothing is due."""
+        drive, worker = self._bench.drive, self._worker
+        register = leases.register(
+            self._id,
+            lease=worker.lease,
+            pid=os.getpid(),
+            concurrency=1,
+            host="test",
+            name=worker.name,
+            queues=worker.queues,
+        )
+        self._queues = await drive(register)
+        runs: list[Run] = []
+        await self._recover()
+        while most is None or len(runs) < most:
+            job = await self._claim()
+            if job is None:
+                break
+            if len(runs) >= ENDLESS:
+                await self._settle(job, Outcome("released"), 0.0)
+                raise PgQueueError(
+                    f"{ENDLESS} jobs ran and one more is due: does a handler always "
+                    "add another? Give max_jobs="
+                )
+            run = await self._work(job)
+            runs.append(run)
+            if raise_errors and run.error is not None and run.ending != "released":
+                await self._end()
+                raise run.error
+        await self._end()
+        return runs
+
+    async def _end(self) -> None:
+        """Prune what is too old by now, and sign off."""
+        drive = self._bench.drive
+        for queue_id in self._queues.values():
+            await drive(maintenance.prune(queue_id, 0.0))
+            await drive(maintenance.trim(queue_id))
+            await drive(maintenance.settle_queue(queue_id))
+            await drive(maintenance.sweep_logs(queue_id, 0))
+        await drive(leases.sign_off(self._id))
+
+    async def _recover(self) -> None:
+        """Put back what dead workers held, free ids, repair schedules."""
+        drive = self._bench.drive
+        recovered = await drive(maintenance.recover(self._worker.max_stalled))
+        await drive(release(maintenance.parents_of(recovered)))
+        await drive(release_forgotten(FIRST))
+        await drive(schedules.repair(self._queues.values()))
+        for queue_id in self._queues.values():
+            await drive(maintenance.settle_queue(queue_id))
+
+    async def _claim(self) -> ActiveJob | None:
+        for name, queue_id in self._queues.items():
+            row = await self._bench.drive(Atomic(claim(queue_id, self._id)))
+            if row is not None:
+                return ActiveJob(name, queue_id, row)
+        return None
+
+    async def _work(self, job: ActiveJob) -> Run:
+        if (key := job.options.schedule) is not None:
+            begun = schedules.Begun(job.queue_id, key, job.id)
+            await self._bench.drive(schedules.advance([begun]))
+        handler = self._worker.handlers.find(job.name)
+        snapshot = job.loaded().snapshot()
+        if handler is None:
+            job.refused = True
+            unhandled = NoHandler(job.id, job.queue, job.name)
+            await self._settle(job, Outcome("released", delay=HELD_FOR), 0.0)
+            return Run(snapshot, "unhandled", error=unhandled)
+        began = time.perf_counter()
+        if self._bench.emitter.heard("active"):
+            self._bench.emitter.emit("active", snapshot)
+        outcome = await self._execute(job, handler)
+        if outcome.strategy is not None:
+            outcome = await self._ask(job, outcome)
+        await self._settle(job, outcome, time.perf_counter() - began)
+        ending = STATES.get(outcome.ending, outcome.ending)
+        return Run(snapshot, ending, outcome.result, outcome.error)
+
+    async def _execute(self, job: ActiveJob, handler: Callable[..., Any]) -> Outcome:
+        asynchronous = is_async(handler)
+        job.reporter = self._bench.reporter(self._id, asynchronous=asynchronous)
+        try:
+            prepare(job)
+            if asynchronous:
+                result = await self._bench.finish(within(job, handler))
+            else:
+                result = await self._bench.call(handler, job)
+        except Exception as error:  # noqa: BLE001  whatever a handler raises
+            return failed(job, error)
+        return completed(job, result)
+
+    async def _ask(self, job: ActiveJob, outcome: Outcome) -> Outcome:
+        """Return the outcome with the delay that a strategy of the worker gives."""
+        try:
+            strategy = self._worker.backoffs[outcome.strategy or ""]
+            error = outcome.error or RuntimeError(outcome.reason)
+            delay: Any = strategy(job.attempt, error, job)
+            if inspect.isawaitable(delay):
+                delay = await self._bench.finish(delay)
+            return decide(outcome, delay)
+        except Exception as error:  # noqa: BLE001  whatever a strategy raises
+            self._bench.emitter.error(error, f"backoff of job {job.id}")
+            return replace(decide(outcome, DEFAULT_DELAY), strategy=None)
+
+    async def _settle(self, job: ActiveJob, outcome: Outcome, ran: float) -> None:
+        self._finisher.add(job, outcome, ran)
+        taken = self._finisher.take()
+        statements = self._finisher.statements(self._id, taken)
+        answers = await self._bench.drive(Atomic(together(statements)))
+        parents: set[Parent] = self._finisher.settle(taken, answers)
+        if parents:
+            await self._bench.drive(release(parents))
+
+
+async def within(job: ActiveJob, handler: Callable[..., Any]) -> Any:
+    """Run an `async def` handler within the job's timeout."""
+    limit = asyncio.timeout(job.options.timeout)
+    try:
+        async with limit:
+            return await handler(job)
+    except TimeoutError as error:
+        if limit.expired():
+            raise timed_out(job.options.timeout or 0.0) from error
+        raise
+
+
+def together(statements: list[Statement]) -> Op[list[list[Row]]]:
+    """Send statements one after the other and return the rows of each."""
+    answers: list[list[Row]] = []
+    for statement in statements:
+        rows = yield statement
+        answers.append(rows)
+    return answers
+
+
+def claim(queue_id: int, worker_id: int) -> Op[Row | None]:
+    """Promote what is due and claim one job; of a limited queue if it has room."""
+    place: dict[str, object] = {"queue_id": queue_id, "low": 0.0}
+    yield Statement("promote_jobs", {**place, "limit": 1000})
+    [(_, limited)] = yield Statement("next_due", place)
+    if limited:
+        yield Statement("lock_limits", {"queue_ids": [queue_id]})
+    rows = yield Statement(
+        "claim_limited" if limited else "claim_jobs",
+        {
+            "queue_id": queue_id,
+            "worker_id": worker_id,
+            "limit": 1,
+            "from_priority": WHOLE[0],
+            "from_seq": WHOLE[1],
+            "to_priority": WHOLE[2],
+            "to_seq": WHOLE[3],
+        },
+    )
+    return rows[0] if rows else None
