@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import Any
 
 import click
@@ -80,6 +81,7 @@ def command(
     Options override what a Worker says. They can come from PGQUEUE_QUEUES,
     PGQUEUE_CONCURRENCY, PGQUEUE_PROCESSES, PGQUEUE_SHUTDOWN_TIMEOUT and PGQUEUE_LOG.
     """
+    leave_at_sigterm()
     dsn = given_dsn()
     if dsn:
         # So that whatever the module makes uses it too, and its children do.
@@ -87,6 +89,17 @@ def command(
     found = load(target)
     asked = {name: value for name, value in options.items() if value is not None}
     serve(make_worker(found, target, list(queues), asked), drain=drain, log=log)
+
+
+def leave_at_sigterm() -> None:
+    """Let process 1 of a container end at SIGTERM before its worker runs.
+
+    The kernel drops a signal that process 1 does not handle. Importing an application
+    may take seconds, and a stop in that time would wait for SIGKILL. Nothing has been
+    claimed yet; the worker then puts its own handler in the place of this one.
+    """
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
 
 
 def serve(worker: Worker, *, drain: bool, log: str) -> None:

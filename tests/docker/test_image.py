@@ -69,6 +69,20 @@ def test_stopping_lets_what_runs_finish_and_gives_the_rest_back(
     assert b"worker.stopped" in worker.logs()
 
 
+def test_a_stop_while_the_application_is_imported_does_not_wait_for_sigkill(
+    container: Run,
+) -> None:
+    worker = container(
+        "sh",
+        "-c",
+        "cd /tmp && printf '%s' \"$APP\" >slow.py && exec pgqueue worker slow:worker",
+        APP="print('importing', flush=True)\nimport threading\nthreading.Event().wait()",
+    )
+    until(lambda: b"importing" in worker.logs(), 60)
+    worker.stop(timeout=120)
+    assert worker.wait()["StatusCode"] == 143
+
+
 def test_a_stop_that_cannot_wait_puts_the_job_back(
     container: Run, queue: Queue
 ) -> None:
