@@ -7,8 +7,6 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections
-
 from pgqueue.django.conf import core_settings
 from pgqueue.errors import PgQueueError
 
@@ -36,8 +34,6 @@ def main(arguments: list[str]) -> int:
         return 2
     rest = without(arguments)
     with environment(PGQUEUE_DSN=settings.dsn, PGQUEUE_SCHEMA=settings.schema):
-        # A worker forks, and a connection is for one process.
-        connections.close_all()
         return run(rest, group=root, name="manage.py pgqueue")
 
 

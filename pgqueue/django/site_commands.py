@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 import click
+from django.db import connections
 
 from pgqueue.cli import worker as core
 from pgqueue.cli.app import Root
@@ -36,6 +37,8 @@ def run_worker(
         made = core.make_worker(load(target), target, list(queues), asked)
         adapt(made)
         worker = made  # type: ignore[assignment]
+    # It may fork, and a connection is for one process.
+    connections.close_all()
     core.serve(worker, drain=drain, log=log)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import unittest
 from typing import TYPE_CHECKING
 
+from django.core.management import call_command
+
 from django import test
 from django_app import jobs, tasks
 from django_app.models import Note
@@ -36,12 +38,17 @@ def test_a_test_case_sees_its_jobs_and_leaves_none(site: Sql) -> None:
             assert queue("notes").count() == 2
             assert [job.name for job in queue("notes").jobs()] == ["write", "write"]
 
+        def test_a_command_leaves_its_transaction_alone(self) -> None:
+            jobs.write.add("of the test")
+            call_command("pgqueue", "queue", "ls")
+            assert queue("notes").count() == 2
+
         def test_two(self) -> None:
             result = tasks.add.enqueue(1)
             assert tasks.add.get_result(result.id) == result
             assert queue("notes").count() == 1
 
-    assert run_case(Case) == 2
+    assert run_case(Case) == 3
     assert site.value("SELECT count(*) FROM pgqueue.job") == 0
 
 
