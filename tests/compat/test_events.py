@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from compat.conftest import Heard
+from pgqueue import ConfigError
 from pgqueue.compat import bullmq
 from pgqueue.compat.bullmq import (
     AbortController,
     AbortError,
     Job,
     Queue,
+    QueueEvents,
     QueueEventsProducer,
     Worker,
 )
@@ -136,3 +138,23 @@ def test_a_new_loop_starts_afresh(dsn: str) -> None:
         return job.id
 
     assert [asyncio.run(work()), asyncio.run(work())] == ["1", "2"]
+
+
+async def test_from_the_end_only_what_comes_is_told(made: Made, queue: Queue) -> None:
+    begin = made.events(lastEventId="0")
+    seen = Heard(begin, "added")
+    await queue.add("paint", 1)
+    await seen.wait()
+    end = made.events(lastEventId="$")
+    heard = Heard(end, "added")
+    await until_async(lambda: end.running)
+    ids = []
+    while not heard.calls:
+        ids.append((await queue.add("paint", 2)).id)
+        await until_async(lambda: len(seen.calls) == 1 + len(ids))
+    assert all(call[1]["jobId"] in ids for call in heard.calls)
+
+
+async def test_another_last_event_id_is_refused() -> None:
+    with pytest.raises(ConfigError, match="lastEventId"):
+        QueueEvents("paint", {"lastEventId": "5-1", "autorun": False})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pgqueue import AsyncQueue
 from pgqueue.compat.bullmq import Job, Queue
 from pgqueue.errors import ConfigError, UnsupportedConnection
 
@@ -277,3 +279,43 @@ async def test_contradictory_policies_are_refused(queue: Queue) -> None:
 async def test_unsupported_options_say_what_to_do(queue: Queue) -> None:
     with pytest.raises(ConfigError, match="upsertJobScheduler"):
         await queue.add("a", {}, {"repeat": {"every": 1000}})
+
+
+@pytest.mark.parametrize("job_id", ["7", 7, "007"])
+async def test_an_own_id_of_digits_only_is_refused(queue: Queue, job_id: Any) -> None:
+    with pytest.raises(ConfigError, match="jobId"):
+        await queue.add("paint", 1, {"jobId": job_id})
+    assert await queue.getJobCountByTypes("waiting") == 0
+
+
+async def test_a_delay_counts_from_the_timestamp_of_the_job(queue: Queue) -> None:
+    now = int(time.time() * 1000)
+    over = await queue.add("paint", 1, {"delay": 5000, "timestamp": now - 60_000})
+    later = await queue.add("paint", 1, {"delay": 60_000, "timestamp": now + 60_000})
+    assert await over.getState() == "waiting"
+    assert await later.getState() == "delayed"
+    async with AsyncQueue("bull:paint") as native:
+        found = await native.get(int(str(later.id)))
+    assert found.run_at is not None
+    assert abs(found.run_at.timestamp() * 1000 - now - 120_000) < 1
+
+
+async def test_a_timestamp_that_is_none_is_refused(queue: Queue) -> None:
+    with pytest.raises(ConfigError, match="timestamp"):
+        await queue.add("paint", 1, {"delay": 5, "timestamp": "today"})
+
+
+async def test_the_priority_of_a_waiting_job_is_changed(queue: Queue) -> None:
+    first, second = await queue.add("paint", 1), await queue.add("paint", 2)
+    await first.changePriority({"priority": 5})
+    assert await first.getState() == "prioritized"
+    assert [job.id for job in await queue.getPrioritized()] == [first.id]
+    await second.changePriority({"priority": 1})
+    assert [job.id for job in await queue.getPrioritized()] == [second.id, first.id]
+
+
+async def test_the_delay_of_a_delayed_job_counts_anew(queue: Queue) -> None:
+    job = await queue.add("paint", 1, {"delay": 3_600_000})
+    other = await queue.add("paint", 2, {"delay": 60_000})
+    await job.changeDelay(1_000)
+    assert [one.id for one in await queue.getDelayed()] == [job.id, other.id]

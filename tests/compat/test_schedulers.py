@@ -136,3 +136,23 @@ def test_the_default_strategy_says_when_a_pattern_fires() -> None:
         default_repeat_strategy(NOON, {"pattern": "never"})
     with pytest.raises(ZoneInfoNotFoundError):
         default_repeat_strategy(NOON, {"pattern": "* * * * *", "tz": "Moon/Sea"})
+
+
+async def test_an_offset_shifts_the_grid(queue: Queue) -> None:
+    job = await queue.upsertJobScheduler("s", {"every": 60_000, "offset": 10_000})
+    assert job is not None
+    found = await queue.getJobScheduler("s")
+    assert found is not None
+    assert found["next"] % 60_000 == 10_000
+    assert found["offset"] == 10_000
+
+
+async def test_immediately_makes_the_first_job_due_at_once(queue: Queue) -> None:
+    job = await queue.upsertJobScheduler(
+        "s", {"pattern": "0 0 1 1 *", "immediately": True}
+    )
+    assert job is not None
+    assert await job.getState() in ("waiting", "delayed")
+    found = await queue.getJobScheduler("s")
+    assert found is not None
+    assert abs(found["next"] - time.time() * 1000) < 60_000

@@ -17,7 +17,7 @@ from pgqueue.compat.bullmq import (
     Queue,
     UnrecoverableError,
 )
-from pgqueue.errors import JobFailed
+from pgqueue.errors import JobFailed, LeaseLost
 from waiting import until_async
 
 if TYPE_CHECKING:
@@ -425,3 +425,75 @@ async def test_a_job_that_the_native_queue_cancels_is_stopped(
     [(event, job, _)] = await heard.wait()
     assert (event, job.failedReason) == ("failed", "cancelled")
     assert await queue.getJobState("1") == "failed"
+
+
+async def test_a_paused_worker_takes_no_job_until_it_is_resumed(
+    made: Made, queue: Queue
+) -> None:
+    worker = made.worker(returns)
+    heard = Heard(worker, "paused", "resumed", "completed")
+    await worker.pause()
+    assert worker.isPaused()
+    job = await queue.add("paint", 1)
+    other = made.worker(returns, name="elsewhere")
+    told = Heard(other, "completed")
+    # What another worker does meanwhile, this one would have done as well.
+    await made.queue("elsewhere").add("paint", 2)
+    await told.wait()
+    assert await job.isWaiting()
+    worker.resume()
+    assert not worker.isPaused()
+    assert [call[0] for call in await heard.wait(3)] == [
+        "paused",
+        "resumed",
+        "completed",
+    ]
+
+
+async def test_a_processor_that_has_lost_its_lock_cannot_log(
+    made: Made, queue: Queue, sql: Sql
+) -> None:
+    outcome: list[Any] = []
+
+    async def logs(job: Job, token: str) -> None:
+        assert await job.log("mine") == 1
+        sql.run("DELETE FROM pgqueue.lease")
+        sql.run(
+            "INSERT INTO pgqueue.delayed (queue_id, run_at, job_id, priority, attempt,"
+            " stalled) SELECT queue_id, now() + interval '1 day', id, 0, 0, 0"
+            " FROM pgqueue.job"
+        )
+        try:
+            await job.log("not mine")
+        except LeaseLost as error:
+            outcome.append(error)
+
+    await queue.pause()
+    job = await queue.add("paint", 1)
+    made.worker(logs)
+    await queue.resume()
+    await until_async(lambda: outcome)
+    assert (await queue.getJobLogs(str(job.id)))["logs"][0] == "mine"
+    assert "not mine" not in (await queue.getJobLogs(str(job.id)))["logs"]
+
+
+async def test_the_kept_back_duplicate_ignores_the_ttl(
+    made: Made, queue: Queue
+) -> None:
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    async def holds(job: Job, token: str) -> Any:
+        began.set()
+        await go_on.wait()
+        return job.data
+
+    heard = Heard(made.worker(holds), "completed")
+    rule = {"deduplication": {"id": "a", "ttl": 1, "keepLastIfActive": True}}
+    await queue.add("paint", 1, rule)
+    await began.wait()
+    # Its ttl of a millisecond is over; it is kept back all the same.
+    await queue.add("paint", 2, rule)
+    await queue.add("paint", 3, rule)
+    assert await queue.getJobCountByTypes("waiting") == 0
+    go_on.set()
+    assert [call[2] for call in await heard.wait(2)] == [1, 3]

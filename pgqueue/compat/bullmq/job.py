@@ -17,6 +17,7 @@ from pgqueue.compat.bullmq.settling import (
     fail,
     find_claim,
     save_data,
+    save_log,
     save_progress,
     wait_for_children,
 )
@@ -158,12 +159,18 @@ class Job:
         self.data = data
 
     async def log(self, logRow: str) -> int:
-        """Add a line to the log; return how many it has now."""
+        """Add a line to the log; return how many it has now.
+
+        Raises:
+            LeaseLost: the job runs here, and its lock has ended.
+        """
         number = await self._number("addLog")
+        queue, text = self.link.queue, str(logRow)
         try:
-            return await self.link.run(
-                reading.log(self.link.queue, number, str(logRow))
-            )
+            if self.claim is not None and not self.claim.settled:
+                await self.link.run(save_log(self.claim, text))
+                return await self.link.read(reading.count_logs(queue, number))
+            return await self.link.run(reading.log(queue, number, text))
         except JobNotFound:
             raise self._missing("addLog") from None
 

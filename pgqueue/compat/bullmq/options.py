@@ -191,6 +191,18 @@ def check_json(value: Any) -> None:
         return
 
 
+def start_fields(opts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return when a job is due: its delay counts from its `timestamp`, if it has one."""
+    delay, since = opts.get("delay") or 0, opts.get("timestamp")
+    if not delay or since is None:
+        return {"delay": delay / 1000 if delay else None}
+    try:
+        return {"run_at": datetime.fromtimestamp((since + delay) / 1000, UTC)}
+    except (TypeError, ValueError, OverflowError, OSError):
+        allowed = "milliseconds since 1970"
+        raise ConfigError.bad("timestamp", since, allowed) from None
+
+
 def job_fields(opts: Mapping[str, Any]) -> dict[str, Any]:
     """Return pgqueue's options for BullMQ's, without a parent.
 
@@ -201,11 +213,12 @@ def job_fields(opts: Mapping[str, Any]) -> dict[str, Any]:
         if opts.get(name) is not None:
             raise ConfigError(f"the job option {name!r} is not supported: {instead}")
     policy(opts)
-    delay = opts.get("delay") or 0
     logs, stacks = opts.get("keepLogs"), opts.get("stackTraceLimit")
     job_id = opts.get("jobId")
+    if job_id is not None and str(job_id).isdecimal():
+        raise ConfigError.bad("jobId", job_id, "an id that is not only digits")
     return {
-        "delay": delay / 1000 if delay else None,
+        **start_fields(opts),
         "priority": int(opts.get("priority") or 0),
         "lifo": bool(opts.get("lifo")),
         "attempts": max(1, int(opts.get("attempts") or 1)),

@@ -12,7 +12,7 @@ from pgqueue.compat.bullmq.custom_errors import MissingLock, UnrecoverableError
 from pgqueue.compat.bullmq.options import check_json, millis
 from pgqueue.compat.bullmq.reading import moment
 from pgqueue.errors import Unrecoverable
-from pgqueue.ops import control, jobs, leases, maintenance
+from pgqueue.ops import control, history, jobs, leases, maintenance
 from pgqueue.ops.core import Op, Statement, atomic
 from pgqueue.ops.flows import Parent, release
 from pgqueue.retention import resolve
@@ -209,3 +209,12 @@ def save_data(claim: Claim, value: Any) -> Op[None]:
     core = claim.core
     text = payload.encode(value, f"data of job {core.id}")
     return control.save_data(core.queue_id, core.lease_id, core.id, text)
+
+
+def save_log(claim: Claim, text: str) -> Op[None]:
+    """Add a line to the log of a claimed job; `LeaseLost` if it is not this worker's."""
+    core = claim.core
+    core.traces = True
+    return history.save_log(
+        core.queue_id, core.lease_id, core.id, text, core.options.keep_logs
+    )
