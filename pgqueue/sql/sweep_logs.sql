@@ -8,8 +8,9 @@ WITH seen AS MATERIALIZED (
 ), gone AS (
     DELETE FROM pgqueue.log g
     WHERE g.queue_id = %(queue_id)s AND g.job_id = ANY(ARRAY(
-        SELECT DISTINCT s.job_id FROM seen s WHERE NOT EXISTS (
-            SELECT FROM pgqueue.job j
-            WHERE j.queue_id = %(queue_id)s AND j.id = s.job_id)))
+        -- Not NOT EXISTS: that may become a walk over all jobs of the queue.
+        SELECT DISTINCT s.job_id FROM seen s WHERE (
+            SELECT j.id FROM pgqueue.job j
+            WHERE j.queue_id = %(queue_id)s AND j.id = s.job_id) IS NULL))
 )
 SELECT CASE WHEN count(*) = %(limit)s THEN max(s.job_id) END FROM seen s

@@ -74,6 +74,30 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "advance_schedules": {"queue_ids": [1], "keys": ["a"], "job_ids": [7]}
     | {"instants": [None], "iterations": [1], "behinds": [0]},
     "hold_schedule": {"queue_id": 1, "key": "a"},
+    "cancel_job": {"queue": "paint", "job_id": 7},
+    "mark_cancelled": {"queue": "paint", "job_id": 7},
+    "look_for_cancelled": {"worker_id": 1},
+    "settle_cancelled": {"queue_id": 1},
+    "unmark_cancelled": {"queue_id": 1},
+    "add_log": {"queue": "paint", "job_id": 7, "line": "l"},
+    "save_log": {"queue_id": 1, "lease_id": 1, "job_id": 7, "line": "l", "keep": 5},
+    "list_logs": {"queue": "paint", "job_id": 7, "after": 0, "start": 0, "limit": 50},
+    "count_logs": {"queue": "paint", "job_id": 7},
+    "sweep_logs": {"queue_id": 1, "after": 0, "limit": 50},
+    "expire_dedup": {"queue_id": 1, "limit": 50},
+    "settle_dedup": {"queue_id": 1, "job_ids": [7]},
+    "note_event": {"queue": "paint", "name": "n", "data": None},
+    "subscribe": {"queue_id": 1, "consumer": "c", "begin": True},
+    "read_events": {"queue_id": 1, "consumer": "c", "xid": 0, "event_id": 0}
+    | {"limit": 50},
+    "save_place": {"queue_id": 1, "consumer": "c", "xid": 1, "event_id": 1}
+    | {"told": False},
+    "find_ending": {"queue_id": 1, "job_id": 7, "xid": 0, "event_id": 0},
+    "note_drained": {"queue_id": 1},
+    "list_gone_waiters": {"queue_id": 1},
+    "list_paused": {"queue_ids": [1]},
+    "get_retention": {"queue": "paint"},
+    "trim_events": {"queue_id": 1, "by_count": True, "limit": 50},
 }
 
 ADD_PARTS = {
