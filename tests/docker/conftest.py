@@ -43,7 +43,9 @@ def image(engine: Any) -> str:
             engine.images.pull(BASE)
         except DockerException as error:
             pytest.skip(f"this engine cannot pull {BASE}; set PYTHON_IMAGE: {error}")
-    built, _ = engine.images.build(path=str(ROOT), buildargs={"PYTHON_IMAGE": BASE})
+    built, _ = engine.images.build(
+        path=str(ROOT), buildargs={"PYTHON_IMAGE": BASE}, rm=True
+    )
     return str(built.id)
 
 
