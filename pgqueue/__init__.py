@@ -46,7 +46,7 @@ from pgqueue.types import (
     NewJob,
     Page,
 )
-from pgqueue.worker import ActiveJob, Worker
+from pgqueue.worker import ActiveJob, Batch, Worker
 
 __all__ = [
     "ActiveJob",
@@ -56,6 +56,7 @@ __all__ = [
     "AsyncTask",
     "Attempt",
     "Backoff",
+    "Batch",
     "ConfigError",
     "Counts",
     "DatabaseUnavailable",

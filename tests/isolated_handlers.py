@@ -81,3 +81,21 @@ async def where_async(word: str) -> list[Any]:
     """Do the same, as a coroutine."""
     await current_job().update_progress(50)
     return [word, os.getpid(), current_job().name]
+
+
+def batch_of_pids(jobs: Any) -> Any:
+    """Say where each job ran, and with how many."""
+    return [[os.getpid(), len(jobs)] for _ in jobs]
+
+
+async def batch_of_pids_async(jobs: Any) -> Any:
+    """Do the same, each job settled by itself."""
+    for job in jobs:
+        await job.update_progress(1)
+        job.complete([os.getpid(), len(jobs)])
+
+
+def batch_that_fails(jobs: Any) -> None:
+    """Fail each job by itself."""
+    for job in jobs:
+        job.fail(Unrecoverable("not this one"))

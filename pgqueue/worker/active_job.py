@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
 from pgqueue import options, payload
-from pgqueue.errors import LeaseLost, PayloadError, WaitForChildren
+from pgqueue.errors import ConfigError, LeaseLost, PayloadError, WaitForChildren
 from pgqueue.ops import control, flows, history
 from pgqueue.types import FlowNode, Job, JobState, JsonValue
+from pgqueue.worker.outcome import Outcome, failed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
@@ -22,6 +23,13 @@ class Reporter(Protocol):
 
     def progress(self, job: ActiveJob, value: str) -> Awaitable[None]: ...
     def call(self, job: ActiveJob, op: Op[Any] | Atomic[Any]) -> Any: ...
+
+
+@runtime_checkable
+class Settler(Protocol):
+    """The reporter of a job that may end before its handler does."""
+
+    def settle(self, job: ActiveJob, outcome: Outcome) -> None: ...
 
 
 class Done:
@@ -200,6 +208,41 @@ class ActiveJob:
             WaitForChildren: always; let it pass.
         """
         raise WaitForChildren(f"job {self.id} waits for its children")
+
+    def complete(self, value: JsonValue = None) -> None:
+        """Complete this job of a batch now, whatever becomes of the others.
+
+        Raises:
+            PayloadError: the value cannot be stored; the job goes on.
+            JobStateError: it is settled already.
+            LeaseLost: another worker may run this job now.
+            ConfigError: the handler is not one of batches.
+        """
+        encoded = payload.encode(value, f"result of job {self.id}")
+        self._end(Outcome("completed", value, encoded))
+
+    def fail(self, error: BaseException) -> None:
+        """Fail this run of a job of a batch now, as if its handler had raised *error*.
+
+        Raises:
+            JobStateError: it is settled already.
+            LeaseLost: another worker may run this job now.
+            ConfigError: *error* is no exception, or the handler not one of batches.
+        """
+        if not isinstance(error, BaseException):
+            raise ConfigError.bad("error", error, "an exception")
+        self._end(failed(self, error))
+
+    def _end(self, outcome: Outcome) -> None:
+        assert self.reporter is not None, "this is for a running job"  # noqa: S101
+        if self.dropped:
+            raise LeaseLost(self.id)
+        if not isinstance(self.reporter, Settler):
+            raise ConfigError(
+                "`job.complete` and `job.fail` are for handlers of Worker(batch=…); "
+                "this one ends its job by returning or raising"
+            )
+        self.reporter.settle(self, outcome)
 
     def _call(self, op: Op[Any] | Atomic[Any]) -> JsonValue:
         assert self.reporter is not None, "this is for a running job"  # noqa: S101

@@ -90,8 +90,7 @@ class Dispatch:
             took: how long a round trip lasts, in seconds.
         """
         ahead = self._rate * min(took * PREFETCH_TRIPS, PREFETCH_AHEAD)
-        room = self._limit() + min(MAX_PREFETCH, int(ahead))
-        return room - len(self._executor) - len(self._buffer)
+        return self.free + min(MAX_PREFETCH, int(ahead))
 
     def add(self, job: ActiveJob) -> None:
         """Take a claimed job; `start` starts it, unless nobody here handles it."""

@@ -37,13 +37,13 @@ def is_async(handler: object) -> bool:
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)
 
 
-def check_handler(handler: object) -> None:
+def check_handler(handler: object, takes: str = "the job") -> None:
     """Raise unless *handler* can be called with a job and returns its result.
 
     Raises:
         ConfigError: it is no function, takes other arguments, or is a generator.
     """
-    allowed = "a function of one argument, the job"
+    allowed = f"a function of one argument, {takes}"
     if not callable(handler):
         raise ConfigError.bad("handler", handler, allowed)
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):

@@ -10,17 +10,21 @@ import asyncio
 import os
 import socket
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, cast
 
 from pgqueue import telemetry
 from pgqueue.db.listener import Listener
 from pgqueue.ops import leases
 from pgqueue.ops.events import list_followed
+from pgqueue.worker.batch import alone
+from pgqueue.worker.batches import BatchExecutor
 from pgqueue.worker.claimer import Claimer
 from pgqueue.worker.dispatch import Dispatch
 from pgqueue.worker.executor import AsyncExecutor, ThreadExecutor
 from pgqueue.worker.finisher import Finisher
-from pgqueue.worker.handlers import Refusals
+from pgqueue.worker.gathering import Gathering
+from pgqueue.worker.handlers import Handlers, Refusals, is_async
 from pgqueue.worker.heartbeat import Heartbeat
 from pgqueue.worker.intake import Intake
 from pgqueue.worker.isolating import IsolatingExecutor
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from pgqueue.worker.active_job import ActiveJob
+    from pgqueue.worker.batch import BatchHandler
     from pgqueue.worker.worker import Worker
 
 LOOK_FOR_DRAINED: Final = 0.05
@@ -59,6 +64,7 @@ class Incarnation:
         )
         self._strategies = Strategies(worker.backoffs, worker.emitter, self._settle)
         self._reporter = AsyncReporter(worker.settings, worker_id, worker.emitter)
+        self._batches = self._make_batches() if worker.batch is not None else None
         self._executor = self._make_executor()
         self._refusals = Refusals(worker.handlers, worker.emitter)
         self._resized: Callable[[], None] = lambda: None
@@ -151,10 +157,17 @@ class Incarnation:
         | SortingExecutor
         | ProcessExecutor
         | IsolatingExecutor
+        | BatchExecutor
     ):
         worker = self._worker
+        if self._batches is not None:
+            handlers = Handlers(alone(self._batches.handler))
+            if not can_be_sent(handlers):
+                return self._batches
+            make = partial(self._make_processes, handlers)
+            return IsolatingExecutor(self._batches, make)
         if worker.isolation == "process":
-            return self._make_processes()
+            return self._make_processes(worker.handlers)
         kinds = worker.handlers.kinds()
         usual: AsyncExecutor | ThreadExecutor | SortingExecutor
         on_loop = AsyncExecutor(
@@ -171,30 +184,54 @@ class Incarnation:
             usual = SortingExecutor(worker.handlers, on_loop, in_threads)
         if not can_be_sent(worker.handlers):
             return usual
-        return IsolatingExecutor(usual, self._make_processes)
+        return IsolatingExecutor(usual, partial(self._make_processes, worker.handlers))
 
-    def _make_processes(self) -> ProcessExecutor:
+    def _make_batches(self) -> BatchExecutor:
+        handler = self._worker.handlers.default
+        assert handler is not None, "the worker saw to it"  # noqa: S101
+        reporter = self._reporter
+        return BatchExecutor(
+            cast("BatchHandler", handler),
+            self._settle,
+            reporter if is_async(handler) else ThreadReporter(reporter, self._loop),
+            ended=self._call_claimer,
+        )
+
+    def _make_processes(self, handlers: Handlers) -> ProcessExecutor:
         return ProcessExecutor(
-            self._worker.handlers,
+            handlers,
             self._settle,
             settings=self._worker.settings,
             worker_id=self._id,
             emitter=self._emitter,
         )
 
-    def _make_claimer(self, queues: dict[str, int]) -> Claimer:
-        dispatch = Dispatch(
+    def _make_dispatch(self) -> Dispatch:
+        worker = self._worker
+        if self._batches is not None and worker.batch is not None:
+            return Gathering(
+                self._executor,
+                self._batches,
+                self._finisher,
+                self._emitter,
+                lambda: worker.concurrency,
+                batch=worker.batch,
+                due=self._call_claimer,
+            )
+        return Dispatch(
             self._executor,
             self._finisher,
             self._emitter,
-            lambda: self._worker.concurrency,
+            lambda: worker.concurrency,
             self._loop.time(),
-            refuse=None if self._worker.handlers.default else self._refuse,
+            refuse=None if worker.handlers.default else self._refuse,
         )
+
+    def _make_claimer(self, queues: dict[str, int]) -> Claimer:
         return Claimer(
             session=self._session,
             intakes=[Intake(name, queue_id) for name, queue_id in queues.items()],
-            dispatch=dispatch,
+            dispatch=self._make_dispatch(),
             finisher=self._finisher,
             emitter=self._emitter,
             worker_id=self._id,
@@ -238,6 +275,9 @@ class Incarnation:
             self._strategies.ask(job, outcome, ran)
         else:
             self._finisher.add(job, outcome, ran)
+        self._claimer.ended()
+
+    def _call_claimer(self) -> None:
         self._claimer.ended()
 
     def _on_ring(self, queue_id: int) -> None:
@@ -322,6 +362,8 @@ class Incarnation:
     async def _end(self, maintenance: Maintenance, *, fenced: bool) -> None:
         if fenced:
             telemetry.emit("worker.fenced", name=self._worker.name)
+            # Jobs that wait for their batch to fill are no longer this worker's.
+            self._claimer.stop()
             for job in self._executor.running():
                 self._executor.abandon(job)
                 self._finisher.lost(job)

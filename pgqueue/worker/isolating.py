@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pgqueue.worker.active_job import ActiveJob
+    from pgqueue.worker.batches import BatchExecutor
     from pgqueue.worker.executor import AsyncExecutor, ThreadExecutor
     from pgqueue.worker.processes import ProcessExecutor
     from pgqueue.worker.sorting import SortingExecutor
@@ -22,7 +23,7 @@ class IsolatingExecutor:
 
     def __init__(
         self,
-        usual: AsyncExecutor | ThreadExecutor | SortingExecutor,
+        usual: AsyncExecutor | ThreadExecutor | SortingExecutor | BatchExecutor,
         isolated: Callable[[], ProcessExecutor],
     ) -> None:
         self._usual = usual

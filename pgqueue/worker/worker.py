@@ -10,12 +10,13 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, overload
 
 from pgqueue import options, telemetry
 from pgqueue.config import Settings
 from pgqueue.db.pool import aprobe
 from pgqueue.errors import ConfigError
+from pgqueue.worker.batch import Batch, BatchHandler, check_batch, check_one_job
 from pgqueue.worker.emitter import Emitter, Listener
 from pgqueue.worker.handlers import Handlers, check_handler
 from pgqueue.worker.incarnation import Incarnation
@@ -52,7 +53,10 @@ class Worker:
             `async def handler(job)` runs on the loop; `def handler(job)` runs in
             a thread. What it returns is the job's result; what it raises fails the
             run. `Unrecoverable` and `RetryLater` say what becomes of the job.
-        concurrency: how many jobs run at once; `worker.concurrency = 20` changes it.
+        batch: the handler takes a list of jobs, see `Batch`, and may settle each of
+            them; it returns None, a list of results or `{job.id: result}`.
+        concurrency: how many jobs, or batches, run at once; `worker.concurrency = 20`
+            changes it.
         lease: how long a job stays this worker's without a heartbeat; a dead worker
             is noticed within this and five seconds.
         max_stalled: how often a job may lose its worker before it fails.
@@ -79,8 +83,9 @@ class Worker:
     def __init__(
         self,
         queues: str | Sequence[str],
-        handler: Handler | None = None,
+        handler: Handler | BatchHandler | None = None,
         *,
+        batch: Batch | None = None,
         concurrency: int = DEFAULT_CONCURRENCY,
         lease: Duration = DEFAULT_LEASE,
         max_stalled: int = 1,
@@ -99,8 +104,13 @@ class Worker:
         self.queues = tuple(
             dict.fromkeys(options.check_name(one, "queue name") for one in names)
         )
+        self.batch = check_batch(batch, check_concurrency(concurrency))
         if handler is not None:
-            check_handler(handler)
+            check_handler(handler, "the job" if batch is None else "a list of jobs")
+        elif batch is not None:
+            raise ConfigError.bad("handler", handler, "with batch= a function of lists")
+        if isolation == "process" and batch is not None:
+            raise ConfigError.bad("isolation", isolation, "thread if batch= is given")
         if isolation not in ("thread", "process"):
             raise ConfigError.bad("isolation", isolation, "thread or process")
         if isolation == "process" and not can_be_sent(handler):
@@ -111,7 +121,7 @@ class Worker:
             )
         self.isolation = isolation
         self.processes = options.check_int("processes", processes, 1, 1024)
-        self.handlers = Handlers(handler)
+        self.handlers = Handlers(cast("Handler | None", handler))
         self._concurrency = check_concurrency(concurrency)
         self.lease = options.check_duration("lease", lease, positive=True)
         if self.lease < SHORTEST_LEASE:
@@ -148,8 +158,9 @@ class Worker:
         one they are held for other workers, and `error` listeners get `NoHandler`.
 
         Raises:
-            ConfigError: another handler has the name.
+            ConfigError: another handler has the name, or this is a worker of batches.
         """
+        check_one_job(self.batch, "a handler by name")
 
         def register(handler: H) -> H:
             self.handlers.register(name, handler)
@@ -161,8 +172,10 @@ class Worker:
         """Run the jobs of functions decorated with `Queue.job`.
 
         Raises:
-            ConfigError: one is of another queue, or its name has a handler already.
+            ConfigError: one is of another queue, its name has a handler already, or
+                this is a worker of batches.
         """
+        check_one_job(self.batch, "a function that is a job")
         for task in tasks:
             if task.queue not in self.queues:
                 raise ConfigError.bad(
@@ -172,17 +185,19 @@ class Worker:
 
     @property
     def concurrency(self) -> int:
-        """How many jobs run at once; may be set while the worker runs, in any thread.
+        """How many jobs, or batches, run at once.
 
-        With less, what runs goes on and nothing starts until there is room. With
-        `processes=N` each of them follows within a second or two, in whichever of them,
-        or in the one that started them, it is set.
+        May be set while the worker runs, in any thread. With less, what runs goes on
+        and nothing starts until there is room. With `processes=N` each of them follows
+        within a second or two, in whichever of them, or in the one that started them,
+        it is set.
         """
         return self._concurrency
 
     @concurrency.setter
     def concurrency(self, concurrency: int) -> None:
         checked = check_concurrency(concurrency)
+        check_batch(self.batch, checked)
         if self._shared is not None:
             self._shared.set(checked)
         self._resize(checked)

@@ -14,6 +14,7 @@ from pgqueue import (
     AsyncQueue,
     Attempt,
     Backoff,
+    Batch,
     Counts,
     Dedup,
     Event,
@@ -141,3 +142,14 @@ def limits(queue: Queue, worker: Worker) -> None:
     queue.set_retention(completed=KeepJobs(age=60), failed=None)
     queue.set_event_bounds(age=60, count=5)
     queue.set_concurrency("3")  # type: ignore[arg-type]
+
+
+def batches() -> None:
+    def each(jobs: list[ActiveJob]) -> dict[int, str]:
+        jobs[0].complete({"n": 1})
+        jobs[1].fail(ValueError("bad"))
+        jobs[1].fail("bad")  # type: ignore[arg-type]
+        return {job.id: job.name for job in jobs}
+
+    Worker("work", each, batch=Batch(50, min_size=10, wait=timedelta(seconds=2)))
+    Worker("work", each, batch=50)  # type: ignore[arg-type]
