@@ -497,3 +497,33 @@ async def test_the_kept_back_duplicate_ignores_the_ttl(
     assert await queue.getJobCountByTypes("waiting") == 0
     go_on.set()
     assert [call[2] for call in await heard.wait(2)] == [1, 3]
+
+
+async def test_a_lost_database_connection_loses_no_job(
+    made: Made, queue: Queue, sql: Sql
+) -> None:
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    async def holds(job: Job, token: str) -> Any:
+        began.set()
+        await go_on.wait()
+        return job.data
+
+    worker = made.worker(holds, concurrency=2)
+    heard = Heard(worker, "completed")
+    first = await queue.add("paint", 1)
+    await began.wait()
+    ours = [
+        row[0]
+        for row in sql.all(
+            "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'pgqueue'"
+        )
+    ]
+    left = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)"
+    await until_async(lambda: not sql.value(left, [ours]))
+    go_on.set()
+    second = await queue.add("paint", 2)
+    done = {call[1].id for call in await heard.wait(2)}
+    assert done == {first.id, second.id}
+    assert await queue.getJobCountByTypes("completed") == 2

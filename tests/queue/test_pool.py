@@ -16,6 +16,7 @@ from pgqueue import (
     Queue,
     UnsupportedConnection,
 )
+from waiting import until
 
 if TYPE_CHECKING:
     from conftest import Sql
@@ -87,7 +88,9 @@ def test_a_connection_that_broke_is_replaced(dsn: str, sql: Sql) -> None:
         queue = Queue("paint", pool=pool)
         with pool.connection() as connection:
             pid = connection.info.backend_pid
-        sql.run("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        sql.run("SELECT pg_terminate_backend(%s)", [pid])
+        left = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+        until(lambda: not sql.value(left, [pid]))
         with pytest.raises((psycopg.OperationalError, DatabaseUnavailable)):
             queue.count()
         assert queue.count() == 0
