@@ -50,8 +50,17 @@ class StatementTimeout(PgQueueError, TimeoutError):
 class UnsupportedConnection(PgQueueError, TypeError):
     """`connection=` or `pool=` got something that pgqueue cannot run statements on."""
 
-    def __init__(self, got: object, accepted: str, option: str = "connection") -> None:
+    def __init__(
+        self,
+        got: object,
+        accepted: str,
+        option: str = "connection",
+        *,
+        inside: object | None = None,
+    ) -> None:
         kind = f"{type(got).__module__}.{type(got).__qualname__}"
+        if inside is not None:
+            kind += f" on {type(inside).__module__}.{type(inside).__qualname__}"
         super().__init__(f"{option}= got a {kind}; accepted here: {accepted}")
 
 

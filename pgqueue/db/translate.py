@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -40,7 +40,7 @@ def is_connection_loss(error: BaseException) -> bool:
     if not isinstance(error, psycopg.Error):
         return isinstance(error, OSError)
     code = sqlstate(error)
-    if code in GONE or code.startswith("08"):
+    if is_loss(code):
         return True
     return not code and isinstance(
         error, (psycopg.OperationalError, psycopg.InterfaceError)
@@ -52,30 +52,65 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, psycopg.Error) and sqlstate(error).startswith(PASSING)
 
 
-def translate(  # noqa: PLR0911  one answer for each kind of error
-    error: psycopg.Error, where: str
-) -> PgQueueError | None:
-    """Return our error for a driver's, or None to let it pass as it is.
+class Fault(NamedTuple):
+    """What went wrong in a driver, in no driver's own words.
+
+    Attributes:
+        code: the server's five characters; empty when it sent none.
+        text: the first line of the message.
+        detail: what the server added to it.
+        lost: whether the connection is of no more use.
+    """
+
+    code: str
+    text: str
+    detail: str
+    lost: bool
+
+
+def fault_of(error: BaseException, code: str | None, *, lost: bool) -> Fault:
+    """Return a driver's error in no driver's words, except for the server's detail."""
+    text = str(error).strip()
+    first = text.splitlines()[0] if text else repr(error)
+    return Fault(code or "", first, "", lost or is_loss(code or ""))
+
+
+def is_loss(code: str) -> bool:
+    """Whether a connection on which the server said this is of no more use."""
+    return code in GONE or code.startswith("08")
+
+
+def translate(error: psycopg.Error, where: str) -> PgQueueError | None:
+    """Return our error for psycopg's, or None to let it pass as it is.
 
     Args:
         where: names the server in the message, without any password.
     """
-    code = sqlstate(error)
-    text = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+    fault = fault_of(error, error.sqlstate, lost=is_connection_loss(error))
+    if fault.code in PARENT:
+        fault = fault._replace(detail=error.diag.message_detail or "")
+    return explain(fault, where)
+
+
+def explain(  # noqa: PLR0911  one answer for each kind of error
+    fault: Fault, where: str
+) -> PgQueueError | None:
+    """Return our error for what went wrong, or None if the driver's says it best."""
+    code, text = fault.code, fault.text
     if code in MISSING:
         return SchemaError(
             f"{where} has no pgqueue schema, or another version of it ({text}); "
             "run: pgqueue migrate"
         )
     if code in PARENT:
-        return parent_error(code, error.diag.message_detail or "{}")
+        return parent_error(code, fault.detail or "{}")
     if code == "57014" and "timeout" in text:
         return StatementTimeout(f"{where} gave up: {text}; ask for less, or allow more")
     if code == "42501":
         return SchemaError(f"this role may not use pgqueue's schema in {where}: {text}")
     if code.startswith("22"):
         return PayloadError(f"PostgreSQL cannot store this: {text}")
-    if is_connection_loss(error):
+    if fault.lost:
         return DatabaseUnavailable(
             f"{where} is not reachable, or the connection broke: {text}. A call that "
             "was under way may or may not have been carried out; adding with key= "

@@ -11,7 +11,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from pgqueue import options, payload
 from pgqueue.config import Settings
 from pgqueue.db import given, pool
-from pgqueue.db.borrow import aborrow, borrow
+from pgqueue.db.borrow import arun_on, run_on
 from pgqueue.db.run import arun, run
 from pgqueue.ops.core import Pause
 
@@ -49,7 +49,7 @@ class Caller:
     def _run(self, op: Op[T] | Atomic[T], connection: Any) -> T:
         schema = self._settings.schema
         if connection is not None:
-            return run(borrow(connection), op, schema)
+            return run_on(connection, op, schema)
         if self._pool is not None:
             with given.lend(self._pool) as lent:
                 return run(lent, op, schema)
@@ -122,7 +122,7 @@ class AsyncCaller:
     async def _run(self, op: Op[T] | Atomic[T], connection: Any) -> T:
         schema = self._settings.schema
         if connection is not None:
-            return await arun(aborrow(connection), op, schema)
+            return await arun_on(connection, op, schema)
         if self._pool is not None:
             async with given.alend(self._pool) as lent:
                 return await arun(lent, op, schema)

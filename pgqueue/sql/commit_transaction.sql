@@ -1,0 +1,3 @@
+-- commit_transaction: transaction
+-- Ends only what begin_transaction began, never a caller's transaction.
+COMMIT
