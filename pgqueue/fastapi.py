@@ -31,7 +31,7 @@ class SessionQueue(AsyncQueue):
 
     Args:
         name: of the queue.
-        session: an `AsyncSession` on the dialect `postgresql+psycopg`.
+        session: an `AsyncSession` on the dialects of psycopg or asyncpg.
         dsn: as for `Queue`.
     """
 
@@ -43,11 +43,9 @@ class SessionQueue(AsyncQueue):
         return True
 
     async def _run(self, op: Op[T] | Atomic[T], connection: Any) -> T:
-        if connection is None:
-            # Begins the session's transaction as a query would, and flushes nothing.
-            held = await (await self._session.connection()).get_raw_connection()
-            connection = held.driver_connection
-        return await super()._run(op, connection)
+        return await super()._run(
+            op, self._session if connection is None else connection
+        )
 
 
 class PgQueue:

@@ -30,6 +30,5 @@ class SessionQueue(Queue):
 
     def _run(self, op: Op[T] | Atomic[T], connection: Any) -> T:
         if connection is None and has_app_context():
-            # Begins the session's transaction as a query would, and flushes nothing.
-            connection = self._session.connection().connection.driver_connection
+            connection = self._session
         return super()._run(op, connection)

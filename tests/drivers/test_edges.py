@@ -31,6 +31,7 @@ from pgqueue import (
     SchemaError,
     UnsupportedConnection,
 )
+from pgqueue.fastapi import SessionQueue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,6 +119,17 @@ async def test_what_is_awaited_and_what_is_not_are_told_apart(dsn: str) -> None:
             with pytest.raises(UnsupportedConnection, match="a psycopg AsyncConn"):
                 await AsyncQueue("paint", dsn=dsn).add("n", connection=wrong)
     sync.dispose()
+
+
+async def test_a_queue_of_a_session_on_asyncpg_is_rolled_back_with_it(
+    dsn: str, sql: Sql
+) -> None:
+    engine = create_async_engine(url_of(dsn, "asyncpg"))
+    async with AsyncSession(engine) as session:
+        await SessionQueue("paint", session, dsn=dsn).add("n")
+        await session.rollback()
+    await engine.dispose()
+    assert sql.value("SELECT count(*) FROM pgqueue.job") == 0
 
 
 async def test_a_pool_or_an_engine_is_no_connection(dsn: str) -> None:
