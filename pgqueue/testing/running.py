@@ -12,13 +12,14 @@ import os
 import secrets
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 from pgqueue.errors import NoHandler, PgQueueError
 from pgqueue.ops import leases, maintenance, schedules
 from pgqueue.ops.core import Atomic, Op, Row, Statement
 from pgqueue.ops.flows import FIRST, Parent, release, release_forgotten
 from pgqueue.worker.active_job import ActiveJob, Reporter
+from pgqueue.worker.batch import alone
 from pgqueue.worker.executor import prepare, timed_out
 from pgqueue.worker.finisher import Finisher
 from pgqueue.worker.handlers import is_async
@@ -165,7 +166,9 @@ class Runner:
         began = time.perf_counter()
         if self._bench.emitter.heard("active"):
             self._bench.emitter.emit("active", snapshot)
-        outcome = await self._execute(job, handler)
+        # Here a batch is always one job: what is due runs one after the other.
+        run = handler if self._worker.batch is None else alone(cast("Any", handler))
+        outcome = await self._execute(job, run)
         if outcome.strategy is not None:
             outcome = await self._ask(job, outcome)
         await self._settle(job, outcome, time.perf_counter() - began)
