@@ -5,7 +5,12 @@
 INSERT INTO pgqueue.event (queue_id, name)
 SELECT q.id, 'drained' FROM pgqueue.queue q
 WHERE q.id = %(queue_id)s AND q.events
-    AND NOT EXISTS (SELECT FROM pgqueue.ready r WHERE r.queue_id = q.id)
+    -- In order and LIMIT 1: one step into the index. NOT EXISTS becomes a join, for
+    -- which the planner may read the backlogs of all queues.
+    AND (
+        SELECT r.job_id FROM pgqueue.ready r WHERE r.queue_id = q.id
+        ORDER BY r.priority, r.seq LIMIT 1
+    ) IS NULL
     AND NOT EXISTS (SELECT FROM pgqueue.lease l WHERE l.queue_id = q.id)
     AND (
         SELECT e.name FROM (

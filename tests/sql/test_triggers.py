@@ -28,6 +28,7 @@ JOBS = "SELECT data FROM pgqueue.jobs WHERE queue = 'mail' ORDER BY id"
 @pytest.fixture
 def shop(sql: Sql, dsn: str) -> Iterator[psycopg.Connection]:
     """A connection to a shop whose tables have the guide's triggers."""
+    sql.run("DROP TABLE IF EXISTS orders CASCADE")  # another test's
     sql.run("CREATE TABLE orders (id int PRIMARY KEY, paid bool DEFAULT false)")
     assert len(TRIGGERS) == 2
     for trigger in TRIGGERS:
