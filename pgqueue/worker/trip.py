@@ -106,8 +106,11 @@ class RoundTrip:
         """
         began = self._loop.time()
         put_back = sorted({one.job.queue_id for one in taken if one.puts_back})
-        if put_back:
+        # A handler that waits for children may have added them since the last look.
+        waits = any(one.outcome.ending == "children" for one in taken)
+        if put_back or waits:
             self.drained = False
+            self.bell |= waits
         finish = self._finisher.statements(self._worker_id, taken)
         rings = [Statement("ring_queue", {"queue_id": one}) for one in put_back]
         bedding = self.doze.statements(

@@ -13,6 +13,15 @@ from pgqueue import Queue, QueueEvents
 NewFollower = Callable[..., QueueEvents]
 
 
+FOLLOWED: list[str] = []
+"""The database that this process's tests follow, from the first test on."""
+
+
+@pytest.fixture(autouse=True)
+def followed(dsn: str) -> None:
+    FOLLOWED[:] = [dsn]
+
+
 @pytest.fixture
 def queue(dsn: str) -> Iterator[Queue]:
     with Queue("paint", dsn=dsn) as made:

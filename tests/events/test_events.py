@@ -21,6 +21,8 @@ from pgqueue import (
 from waiting import until
 from working import drain
 
+from .conftest import FOLLOWED
+
 if TYPE_CHECKING:
     from claims import HandWorker
     from conftest import PrivateServer, Sql
@@ -28,7 +30,17 @@ if TYPE_CHECKING:
     from .conftest import NewFollower
 
 
+OTHERS = """
+    SELECT pid, backend_xid::text FROM pg_stat_activity
+    WHERE datname <> current_database() AND backend_xid IS NOT NULL
+"""
+
+
 def read(follower: QueueEvents) -> list[Event]:
+    """Return what there is, once no writer in another test's database holds it back."""
+    with psycopg.connect(FOLLOWED[0], autocommit=True) as connection:
+        older = set(connection.execute(OTHERS))
+        until(lambda: not older & set(connection.execute(OTHERS)), 60)
     return list(follower.follow(timeout=0.05))
 
 
