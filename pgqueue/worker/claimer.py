@@ -130,6 +130,20 @@ class Claimer:
         owed = len(finisher) or finisher.expecting or trip.emptied.owed or trip.parents
         return trip.drained and self._dispatch.idle and not owed
 
+    def doubt(self) -> None:
+        """Look at every queue once more: a handler may have added to any of them.
+
+        A look at one queue says nothing of the others, and nobody rings for a worker
+        that is awake.
+        """
+        self._trip.unseen = set(self._intakes)
+        self.look()
+
+    @property
+    def certain(self) -> bool:
+        """Whether every queue was found empty since it was doubted."""
+        return not self._trip.unseen
+
     # The loop.
 
     async def run(self) -> None:

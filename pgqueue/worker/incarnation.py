@@ -303,9 +303,16 @@ class Incarnation:
     ) -> None:
         """Return when told to stop, when fenced, or when drained if asked for."""
         async with self._watching(claiming, stop) as watch:
+            doubted = False
             while await watch(LOOK_FOR_DRAINED if drain else None):
-                if drain and self._claimer.drained:
+                if not (drain and self._claimer.drained):
+                    doubted = False
+                elif doubted and self._claimer.certain:
                     return
+                elif not doubted:
+                    # No handler runs from here on, so what one added is seen now.
+                    self._claimer.doubt()
+                    doubted = True
         if claiming.done():
             claiming.result()
 

@@ -44,6 +44,7 @@ class RoundTrip:
         took: how long the last one lasted, in seconds.
         bell: there is work to look for at once, whatever is believed of the queues.
         drained: the queues were empty at the last look.
+        unseen: queues to look at before it is believed that they are empty.
         parents: what must go on because its last children settled.
     """
 
@@ -76,6 +77,7 @@ class RoundTrip:
         self.took = 0.001
         self.bell = False
         self.drained = False
+        self.unseen: set[int] = set()
 
     @property
     def pressing(self) -> bool:
@@ -106,11 +108,8 @@ class RoundTrip:
         """
         began = self._loop.time()
         put_back = sorted({one.job.queue_id for one in taken if one.puts_back})
-        # A handler that waits for children may have added them since the last look.
-        waits = any(one.outcome.ending == "children" for one in taken)
-        if put_back or waits:
+        if put_back:
             self.drained = False
-            self.bell |= waits
         finish = self._finisher.statements(self._worker_id, taken)
         rings = [Statement("ring_queue", {"queue_id": one}) for one in put_back]
         bedding = self.doze.statements(
@@ -209,6 +208,9 @@ class RoundTrip:
             found += len(rows)
             for row in rows:
                 self._add(ActiveJob(intake.name, intake.queue_id, row))
+            if intake.empty() and intake.queue_id in self.unseen:
+                self.unseen.remove(intake.queue_id)
+                self.bell |= bool(self.unseen)
             if intake.limited and not before:
                 # What was claimed ahead of the limit must not start beyond it.
                 self._dispatch.release()
