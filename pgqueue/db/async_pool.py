@@ -38,13 +38,14 @@ IDLE: Final = 300.0
 
 
 class AsyncPool:
-    """The connections of one loop to one DSN."""
+    """The connections of one loop to one DSN, *size* of them at most."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, size: int = MAX_SIZE) -> None:
         self.pid = os.getpid()
         self.users: WeakSet[object] = WeakSet()
         self._settings = settings
-        self._room = asyncio.Semaphore(MAX_SIZE)
+        self._size = size
+        self._room = asyncio.Semaphore(size)
         self._idle: list[AsyncConnection] = []
         self._closed = False
 
@@ -59,7 +60,7 @@ class AsyncPool:
             async with asyncio.timeout(CHECKOUT):
                 await self._room.acquire()
         except TimeoutError as error:
-            raise all_lent(self._settings, MAX_SIZE, CHECKOUT) from error
+            raise all_lent(self._settings, self._size, CHECKOUT) from error
         try:
             while self._idle:
                 lent = self._idle.pop()

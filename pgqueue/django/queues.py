@@ -54,6 +54,10 @@ class Joining(Located, Caller):
         alias = alias_of(connection, self._database)
         return True if alias is None else is_joined(alias)
 
+    def _joined(self) -> object:
+        alias = alias_of(None, self._database)
+        return alias if alias is not None and is_joined(alias) else None
+
 
 class AsyncJoining(Located, AsyncCaller):
     """Does the same in the thread in which Django's own async calls run."""

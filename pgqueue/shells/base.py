@@ -60,6 +60,10 @@ class Caller:
         """Whether a call is a part of a transaction that is not ours."""
         return connection is not None
 
+    def _joined(self) -> object:
+        """Return whose transaction a call without `connection=` would be a part of."""
+        return None
+
     def _walk(self, course: Course[T], connection: Any) -> T:
         """Run operations one after the other; what one raises is raised in the course."""
         answer, error = None, None

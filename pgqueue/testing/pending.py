@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pgqueue import options
 from pgqueue.errors import ConfigError
 from pgqueue.ops.leases import save_progress
+from pgqueue.testing.committing import TestCommitter
 from pgqueue.testing.reaching import acaller, caller, name_of
 from pgqueue.testing.running import Run, Runner
 from pgqueue.worker.active_job import Done
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from pgqueue.ops.core import Atomic, Op
     from pgqueue.shells.base import AsyncCaller, Caller
     from pgqueue.worker.active_job import ActiveJob, Reporter
+    from pgqueue.worker.committer import Committer
+    from pgqueue.worker.finisher import Finisher
 
 T = TypeVar("T")
 
@@ -136,7 +139,15 @@ class Ready(Done):
 class Inline:
     """How a running job's own calls reach the test's sync connection."""
 
-    def __init__(self, bench: SyncBench, worker_id: int, *, asynchronous: bool) -> None:
+    def __init__(
+        self,
+        bench: SyncBench,
+        worker_id: int,
+        committer: Committer,
+        *,
+        asynchronous: bool,
+    ) -> None:
+        self.committer = committer
         self._bench = bench
         self._worker_id = worker_id
         self._asynchronous = asynchronous
@@ -216,8 +227,21 @@ class SyncBench:
             raise error
         return value
 
-    def reporter(self, worker_id: int, *, asynchronous: bool) -> Reporter:
-        return Inline(self, worker_id, asynchronous=asynchronous)
+    def committer(self, worker_id: int, finisher: Finisher) -> Committer:
+        via, lent = self._via, self._connection
+        return TestCommitter(
+            via._settings,  # noqa: SLF001
+            worker_id,
+            finisher,
+            pool=via._pool,  # noqa: SLF001
+            lent=via._joined() if lent is None else lent,  # noqa: SLF001
+            asynchronous=False,
+        )
+
+    def reporter(
+        self, worker_id: int, committer: Committer, *, asynchronous: bool
+    ) -> Reporter:
+        return Inline(self, worker_id, committer, asynchronous=asynchronous)
 
     def complete(self, course: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine that never waits to its end."""
@@ -259,8 +283,21 @@ class AsyncBench:
     async def finish(self, answer: Awaitable[Any]) -> Any:
         return await answer
 
-    def reporter(self, worker_id: int, *, asynchronous: bool) -> Reporter:
-        mine = Awaited(self, worker_id)
+    def committer(self, worker_id: int, finisher: Finisher) -> Committer:
+        via = self._via
+        return TestCommitter(
+            via._settings,  # noqa: SLF001
+            worker_id,
+            finisher,
+            pool=via._pool,  # noqa: SLF001
+            lent=self._connection,
+            asynchronous=True,
+        )
+
+    def reporter(
+        self, worker_id: int, committer: Committer, *, asynchronous: bool
+    ) -> Reporter:
+        mine = Awaited(self, worker_id, committer)
         if asynchronous:
             return mine
         return ThreadReporter(mine, asyncio.get_running_loop())  # type: ignore[arg-type]
@@ -269,7 +306,8 @@ class AsyncBench:
 class Awaited:
     """How a running job's own calls reach the test's async connection."""
 
-    def __init__(self, bench: AsyncBench, worker_id: int) -> None:
+    def __init__(self, bench: AsyncBench, worker_id: int, committer: Committer) -> None:
+        self.committer = committer
         self._bench = bench
         self._worker_id = worker_id
 

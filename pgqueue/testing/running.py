@@ -20,6 +20,7 @@ from pgqueue.ops.core import Atomic, Op, Row, Statement
 from pgqueue.ops.flows import FIRST, Parent, release, release_forgotten
 from pgqueue.worker.active_job import ActiveJob, Reporter
 from pgqueue.worker.batch import alone
+from pgqueue.worker.completion import afterthought, instead
 from pgqueue.worker.executor import prepare, timed_out
 from pgqueue.worker.finisher import Finisher
 from pgqueue.worker.handlers import is_async
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from pgqueue.types import Job, JsonValue
+    from pgqueue.worker.committer import Committer
+    from pgqueue.worker.completion import Completion
     from pgqueue.worker.emitter import Emitter
     from pgqueue.worker.worker import Worker
 
@@ -77,7 +80,10 @@ class Bench(Protocol):
     async def drive(self, op: Op[T] | Atomic[T]) -> T: ...
     async def call(self, function: Callable[..., Any], *args: object) -> Any: ...
     async def finish(self, answer: Awaitable[Any]) -> Any: ...
-    def reporter(self, worker_id: int, *, asynchronous: bool) -> Reporter: ...
+    def committer(self, worker_id: int, finisher: Finisher) -> Committer: ...
+    def reporter(
+        self, worker_id: int, committer: Committer, *, asynchronous: bool
+    ) -> Reporter: ...
 
 
 class Runner:
@@ -90,6 +96,7 @@ class Runner:
         self._finisher = Finisher(
             bench.emitter, worker.remove_on_complete, worker.remove_on_fail
         )
+        self._committer = bench.committer(self._id, self._finisher)
         self._queues: dict[str, int] = {}
 
     async def run(self, most: int | None, *, raise_errors: bool) -> list[Run]:
@@ -168,16 +175,30 @@ class Runner:
             self._bench.emitter.emit("active", snapshot)
         # Here a batch is always one job: what is due runs one after the other.
         run = handler if self._worker.batch is None else alone(cast("Any", handler))
-        outcome = await self._execute(job, run)
+        outcome = instead(job, await self._execute(job, run))
+        if job.completion is not None and job.completion.committed:
+            return await self._committed(job, snapshot, job.completion, outcome)
         if outcome.strategy is not None:
             outcome = await self._ask(job, outcome)
         await self._settle(job, outcome, time.perf_counter() - began)
         ending = STATES.get(outcome.ending, outcome.ending)
         return Run(snapshot, ending, outcome.result, outcome.error)
 
+    async def _committed(
+        self, job: ActiveJob, snapshot: Job, done: Completion, outcome: Outcome
+    ) -> Run:
+        """Take in that a handler has completed its job by a transaction."""
+        if error := afterthought(job, outcome):
+            self._bench.emitter.error(error, f"job {job.id}, which had completed")
+        if parents := self._finisher.tell(job, done):
+            await self._bench.drive(release(parents))
+        return Run(snapshot, "completed", done.outcome.result)
+
     async def _execute(self, job: ActiveJob, handler: Callable[..., Any]) -> Outcome:
         asynchronous = is_async(handler)
-        job.reporter = self._bench.reporter(self._id, asynchronous=asynchronous)
+        job.reporter = self._bench.reporter(
+            self._id, self._committer, asynchronous=asynchronous
+        )
         try:
             prepare(job)
             if asynchronous:

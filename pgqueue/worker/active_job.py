@@ -4,23 +4,45 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    NoReturn,
+    Protocol,
+    TypeVar,
+    overload,
+    runtime_checkable,
+)
 
 from pgqueue import options, payload
-from pgqueue.errors import ConfigError, LeaseLost, PayloadError, WaitForChildren
+from pgqueue.errors import (
+    ConfigError,
+    JobStateError,
+    LeaseLost,
+    PayloadError,
+    WaitForChildren,
+)
 from pgqueue.ops import control, flows, history
 from pgqueue.types import FlowNode, Job, JobState, JsonValue
 from pgqueue.worker.outcome import Outcome, failed
+from pgqueue.worker.transaction import JobTransaction
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
 
+    from pgqueue.db.run import AsyncConnection, SyncConnection
     from pgqueue.ops.core import Atomic, Op, Row
+    from pgqueue.worker.committer import Committer
+    from pgqueue.worker.completion import Completion
+
+C = TypeVar("C")
 
 
 class Reporter(Protocol):
     """How a running job reaches the database: awaited, or blocking in its thread."""
 
+    @property
+    def committer(self) -> Committer: ...
     def progress(self, job: ActiveJob, value: str) -> Awaitable[None]: ...
     def call(self, job: ActiveJob, op: Op[Any] | Atomic[Any]) -> Any: ...
 
@@ -58,9 +80,13 @@ class ActiveJob:
     __slots__ = (
         "attempt",
         "attempts",
+        "began",
+        "block",
+        "blocks",
         "cancelled",
         "child",
         "claimed_epoch",
+        "completion",
         "created_epoch",
         "data",
         "dropped",
@@ -73,6 +99,7 @@ class ActiveJob:
         "queue",
         "queue_id",
         "raw_data",
+        "raw_options",
         "refused",
         "reporter",
         "seq",
@@ -92,7 +119,8 @@ class ActiveJob:
         self.attempts: int = row[6]
         self.name: str = row[7]
         self.raw_data: str = row[8]
-        self.options = options.parse_options(row[9])
+        self.raw_options: str | None = row[9]
+        self.options = options.parse_options(self.raw_options)
         self.created_epoch: float = row[10]
         self.claimed_epoch: float = row[11]
         self.child: bool = row[12]
@@ -103,6 +131,10 @@ class ActiveJob:
         self.refused = False
         self.dropped = False
         self.reporter: Reporter | None = None
+        self.began = 0.0
+        self.block: JobTransaction[Any, Any] | None = None
+        self.blocks = 0
+        self.completion: Completion | None = None
 
     @property
     def created_at(self) -> datetime:
@@ -209,14 +241,44 @@ class ActiveJob:
         """
         raise WaitForChildren(f"job {self.id} waits for its children")
 
+    @overload
+    def transaction(
+        self, connection: None = None
+    ) -> JobTransaction[SyncConnection, AsyncConnection]: ...
+    @overload
+    def transaction(self, connection: C) -> JobTransaction[C, C]: ...
+    def transaction(self, connection: object = None) -> JobTransaction[Any, Any]:
+        """Complete this job in the very transaction of what the block writes.
+
+        `with` in a `def` handler, `async with` in an `async def` one. The end of the
+        block commits the writes and the completion together; an exception in it, a
+        crash or a lost lease leaves neither. The job completes with None, or what
+        `complete` was given in the block, whatever the handler does afterwards.
+
+        Args:
+            connection: anything that `connection=` of a queue takes, of the worker's
+                database; by default the block is given a psycopg connection to it.
+
+        Raises:
+            LeaseLost: another worker may run this job now; nothing was written.
+            JobStateError: the job has completed, is cancelled, or in a block already.
+            ConfigError: something else would end the transaction.
+            UnsupportedConnection: it is none of the accepted kinds.
+        """
+        assert self.reporter is not None, "this is for a running job"  # noqa: S101
+        return JobTransaction(self, self.reporter.committer, connection)
+
     def complete(self, value: JsonValue = None) -> None:
-        """Complete this job of a batch now, whatever becomes of the others.
+        """Complete this job with a value: at the end of its `transaction` block.
+
+        A job of a batch outside such a block completes now, whatever becomes of the
+        others.
 
         Raises:
             PayloadError: the value cannot be stored; the job goes on.
             JobStateError: it is settled already.
             LeaseLost: another worker may run this job now.
-            ConfigError: the handler is not one of batches.
+            ConfigError: the handler is not one of batches, and in no such block.
         """
         encoded = payload.encode(value, f"result of job {self.id}")
         self._end(Outcome("completed", value, encoded))
@@ -227,7 +289,8 @@ class ActiveJob:
         Raises:
             JobStateError: it is settled already.
             LeaseLost: another worker may run this job now.
-            ConfigError: *error* is no exception, or the handler not one of batches.
+            ConfigError: *error* is no exception, or the handler not one of batches; or
+                this is in a `transaction` block, which fails by raising.
         """
         if not isinstance(error, BaseException):
             raise ConfigError.bad("error", error, "an exception")
@@ -237,10 +300,18 @@ class ActiveJob:
         assert self.reporter is not None, "this is for a running job"  # noqa: S101
         if self.dropped:
             raise LeaseLost(self.id)
+        if self.completion is not None and self.completion.committed:
+            raise JobStateError(self.id, "completed", "active", "settled")
+        if self.block is not None:
+            if outcome.ending != "completed":
+                raise ConfigError("in `job.transaction()` a job fails by raising")
+            self.block.complete(outcome)
+            return
         if not isinstance(self.reporter, Settler):
             raise ConfigError(
-                "`job.complete` and `job.fail` are for handlers of Worker(batch=…); "
-                "this one ends its job by returning or raising"
+                "`job.complete` and `job.fail` are for handlers of Worker(batch=…), and "
+                "`job.complete` for the block of `job.transaction()`; elsewhere a "
+                "handler ends its job by returning or raising"
             )
         self.reporter.settle(self, outcome)
 
@@ -254,7 +325,7 @@ class ActiveJob:
         return until is not None and self.claimed_at > until
 
     def row(self) -> list[JsonValue]:
-        """Return the claim's row without data and options, for a child process."""
+        """Return the claim's row without data, for a child process."""
         return [
             self.lease_id,
             self.id,
@@ -265,7 +336,7 @@ class ActiveJob:
             self.attempts,
             self.name,
             "null",
-            None,
+            self.raw_options,
             self.created_epoch,
             self.claimed_epoch,
             self.child,

@@ -128,6 +128,7 @@ class BatchReporter:
     def __init__(
         self, through: Reporter, settle: Callable[[ActiveJob, Outcome], None]
     ) -> None:
+        self.committer = through.committer
         self._through = through
         self._settle = settle
         self._said: dict[int, Outcome] = {}

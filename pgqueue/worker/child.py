@@ -12,12 +12,16 @@ import json
 import os
 import signal
 import threading
+import time
 from multiprocessing import connection, parent_process
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pgqueue.errors import RateLimited, RetryLater, Unrecoverable, WaitForChildren
 from pgqueue.worker.active_job import ActiveJob
+from pgqueue.worker.committer import Committer
+from pgqueue.worker.completion import instead
 from pgqueue.worker.emitter import Emitter
+from pgqueue.worker.finisher import Finisher
 from pgqueue.worker.handlers import Handlers, is_async
 from pgqueue.worker.outcome import BadResult, completed, describe, format_stack
 from pgqueue.worker.reporter import AsyncReporter, ThreadReporter
@@ -27,6 +31,41 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from pgqueue.config import Settings
+    from pgqueue.types import Keep
+    from pgqueue.worker.completion import Completion
+
+
+Keeps: TypeAlias = "tuple[Keep | None, Keep | None]"
+"""The retention of a worker's jobs that complete, and of those that fail."""
+
+TELLING: Final = threading.Lock()
+
+
+class TellingCommitter(Committer):
+    """Also tells the worker, which has the listeners and the parents of the job."""
+
+    def __init__(
+        self, pipe: Connection, settings: Settings, worker_id: int, finisher: Finisher
+    ) -> None:
+        super().__init__(settings, worker_id, finisher, lambda _job: None)
+        self._pipe = pipe
+
+    def written(self, job: ActiveJob, completion: Completion) -> None:
+        super().written(job, completion)
+        told = {
+            "result": completion.outcome.encoded,
+            "ran": completion.ran,
+            "answers": completion.answers,
+        }
+        tell(self._pipe, completing=told)
+
+    def refused(self, job: ActiveJob) -> None:
+        super().refused(job)
+        tell(self._pipe, completing=None)
+
+    def committed(self, job: ActiveJob, completion: Completion) -> None:
+        super().committed(job, completion)
+        tell(self._pipe, committed=True)
 
 
 def serve(
@@ -34,6 +73,7 @@ def serve(
     handlers: Handlers,
     settings: Settings,
     worker_id: int,
+    keep: Keeps,
 ) -> None:
     """Run jobs until the pipe ends."""
     # Ctrl-C reaches the whole group; the worker decides when its children end.
@@ -44,10 +84,14 @@ def serve(
     emitter.on("progress", lambda _job, value: tell(pipe, progress=value))
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
-        reporter = AsyncReporter(settings, worker_id, emitter)
+        committer = TellingCommitter(
+            pipe, settings, worker_id, Finisher(emitter, *keep)
+        )
+        reporter = AsyncReporter(settings, worker_id, emitter, committer)
         while (order := receive(pipe)) is not None:
             job = ActiveJob(order["queue"], order["queue_id"], tuple(order["row"]))
             job.data = order["data"]
+            job.began = time.perf_counter()
             handler = handlers.find(job.name)
             assert handler is not None, "refused before it was sent"  # noqa: S101
             asynchronous = is_async(handler)
@@ -79,7 +123,7 @@ async def run(
         if isinstance(error, (Unrecoverable, BadResult)):
             return told | {"ended": "final"}
         return told
-    outcome = completed(job, result)
+    outcome = instead(job, completed(job, result))
     if outcome.ending == "completed":
         return {"ended": "completed", "result": outcome.encoded}
     return {"ended": "final", "reason": outcome.reason, "stack": outcome.stack}
@@ -97,7 +141,8 @@ def receive(pipe: Connection) -> dict[str, Any] | None:
 def tell(pipe: Connection, **message: Any) -> None:
     """Send one message; a parent that is gone hears nothing."""
     try:
-        pipe.send_bytes(json.dumps(message).encode())
+        with TELLING:
+            pipe.send_bytes(json.dumps(message).encode())
     except OSError:
         os._exit(1)
 

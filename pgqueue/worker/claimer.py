@@ -23,6 +23,8 @@ from pgqueue.worker.trip import RoundTrip
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from pgqueue.worker.active_job import ActiveJob
+    from pgqueue.worker.completion import Completion
     from pgqueue.worker.dispatch import Dispatch
     from pgqueue.worker.emitter import Emitter
     from pgqueue.worker.emptied import Emptied
@@ -103,6 +105,11 @@ class Claimer:
     def _start(self) -> None:
         if not self._stopping:
             self._dispatch.start()
+
+    def committed(self, job: ActiveJob, done: Completion) -> None:
+        """The transaction of a handler has completed its job."""
+        self._trip.committed(job, done)
+        self._wake.set()
 
     def rung(self, queue_id: int) -> None:
         """Somebody added a job while this worker slept."""

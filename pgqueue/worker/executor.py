@@ -141,6 +141,7 @@ def prepare(job: ActiveJob) -> None:
         Unrecoverable: it was cancelled before it could start.
         Expired: it was to start earlier, or not at all.
     """
+    job.began = time.perf_counter()
     if job.cancelled:
         raise Unrecoverable("cancelled")
     job.data = payload.decode(job.raw_data)

@@ -16,6 +16,7 @@ from pgqueue.worker.outcome import COMPLETED, Outcome
 
 if TYPE_CHECKING:
     from pgqueue.worker.active_job import ActiveJob
+    from pgqueue.worker.completion import Completion
     from pgqueue.worker.emitter import Emitter
 
 MAX_BATCH = 1000
@@ -60,7 +61,8 @@ class Finisher:
     def add(self, job: ActiveJob, outcome: Outcome, ran: float) -> None:
         """Note how a run ended; *ran* is seconds."""
         self._expected.discard(job)
-        self._pending.append(Ended(job, outcome, ran))
+        # What its own transaction said may count: no answer to the commit has come.
+        self._pending.append(Ended(job, outcome, ran, job.completion is not None))
 
     def expect(self, job: ActiveJob) -> None:
         """Note that a run has ended whose outcome is still to be decided."""
@@ -164,13 +166,28 @@ class Finisher:
                 continue
             # Sent twice, because the first answer was lost, by a worker that was alive
             # all the time: nobody can have taken the lease, so the first one counted.
-            if ended.job.id in written or (ended.uncertain and alive):
+            first = ended.uncertain and alive
+            done = None if ended.job.id in written else ended.job.completion
+            if done is not None and (done.committed or first):
+                parents |= self.tell(ended.job, done)
+            elif ended.job.id in written or first:
                 self._report(ended.job, ended.outcome)
                 if ended.outcome.ending == "children":
                     parents.add(Parent(ended.job.queue_id, ended.job.id))
             else:
                 self.lost(ended.job)
         return parents
+
+    def tell(self, job: ActiveJob, done: Completion) -> set[Parent]:
+        """Tell listeners, once, of a completion that the handler itself committed.
+
+        Returns:
+            The parents that may go on.
+        """
+        if done.told:
+            return set()
+        done.told = True
+        return self.settle([Ended(job, done.outcome, done.ran)], done.answers)
 
     def lost(self, job: ActiveJob) -> None:
         """Report that a lease ended before its outcome was written."""

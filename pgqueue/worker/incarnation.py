@@ -20,6 +20,7 @@ from pgqueue.ops.events import list_followed
 from pgqueue.worker.batch import alone
 from pgqueue.worker.batches import BatchExecutor
 from pgqueue.worker.claimer import Claimer
+from pgqueue.worker.committer import Committer
 from pgqueue.worker.dispatch import Dispatch
 from pgqueue.worker.executor import AsyncExecutor, ThreadExecutor
 from pgqueue.worker.finisher import Finisher
@@ -29,18 +30,18 @@ from pgqueue.worker.heartbeat import Heartbeat
 from pgqueue.worker.intake import Intake
 from pgqueue.worker.isolating import IsolatingExecutor
 from pgqueue.worker.maintenance import INTERVAL, Maintenance
-from pgqueue.worker.outcome import Outcome, interrupted
 from pgqueue.worker.processes import ProcessExecutor, can_be_sent
 from pgqueue.worker.reporter import AsyncReporter, ThreadReporter
 from pgqueue.worker.session import Session
+from pgqueue.worker.settling import Settling
 from pgqueue.worker.sorting import SortingExecutor
-from pgqueue.worker.strategies import Strategies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from pgqueue.worker.active_job import ActiveJob
     from pgqueue.worker.batch import BatchHandler
+    from pgqueue.worker.outcome import Outcome
     from pgqueue.worker.worker import Worker
 
 LOOK_FOR_DRAINED: Final = 0.05
@@ -62,8 +63,14 @@ class Incarnation:
         self._finisher = Finisher(
             worker.emitter, worker.remove_on_complete, worker.remove_on_fail
         )
-        self._strategies = Strategies(worker.backoffs, worker.emitter, self._settle)
-        self._reporter = AsyncReporter(worker.settings, worker_id, worker.emitter)
+        self._settling = Settling(worker, self._finisher)
+        committed = self._settling.committed
+        self._reporter = AsyncReporter(
+            worker.settings,
+            worker_id,
+            worker.emitter,
+            Committer(worker.settings, worker_id, self._finisher, committed),
+        )
         self._batches = self._make_batches() if worker.batch is not None else None
         self._executor = self._make_executor()
         self._refusals = Refusals(worker.handlers, worker.emitter)
@@ -102,6 +109,7 @@ class Incarnation:
             listener if self._worker.settings.listen else None
         )
         self._claimer = self._make_claimer(queues)
+        self._settling.claimer = self._claimer
         self._resized = self._claimer.ended
         self._claimer.emptied.follow(await self._find_followed(queues))
         interval = min(INTERVAL, self._worker.lease / 3)
@@ -171,11 +179,13 @@ class Incarnation:
         kinds = worker.handlers.kinds()
         usual: AsyncExecutor | ThreadExecutor | SortingExecutor
         on_loop = AsyncExecutor(
-            worker.handlers.one(asynchronous=True), self._settle, self._reporter
+            worker.handlers.one(asynchronous=True),
+            self._settling.settle,
+            self._reporter,
         )
         in_threads = ThreadExecutor(
             worker.handlers.one(asynchronous=False),
-            self._settle,
+            self._settling.settle,
             ThreadReporter(self._reporter, self._loop),
             worker.concurrency,
         )
@@ -192,7 +202,7 @@ class Incarnation:
         reporter = self._reporter
         return BatchExecutor(
             cast("BatchHandler", handler),
-            self._settle,
+            self._settling.settle,
             reporter if is_async(handler) else ThreadReporter(reporter, self._loop),
             ended=self._call_claimer,
         )
@@ -200,10 +210,12 @@ class Incarnation:
     def _make_processes(self, handlers: Handlers) -> ProcessExecutor:
         return ProcessExecutor(
             handlers,
-            self._settle,
+            self._settling.settle,
             settings=self._worker.settings,
             worker_id=self._id,
             emitter=self._emitter,
+            keep=(self._worker.remove_on_complete, self._worker.remove_on_fail),
+            committed=self._settling.committed,
         )
 
     def _make_dispatch(self) -> Dispatch:
@@ -268,14 +280,6 @@ class Incarnation:
 
     def _refuse(self, job: ActiveJob) -> Outcome | None:
         return self._refusals.refuse(job, self._loop.time())
-
-    def _settle(self, job: ActiveJob, outcome: Outcome, ran: float) -> None:
-        if outcome.strategy is not None:
-            self._finisher.expect(job)
-            self._strategies.ask(job, outcome, ran)
-        else:
-            self._finisher.add(job, outcome, ran)
-        self._claimer.ended()
 
     def _call_claimer(self) -> None:
         self._claimer.ended()
@@ -357,12 +361,11 @@ class Incarnation:
                 pass
         if self._fenced.is_set():
             return
-        for job in self._executor.running():
+        running = list(self._executor.running())
+        for job in running:
             telemetry.emit("job.interrupted", queue=job.queue, job_id=job.id)
             self._executor.abandon(job)
-            self._finisher.add(job, interrupted(job, self._worker.max_stalled), 0.0)
-        for job in self._strategies.abandon():
-            self._finisher.add(job, interrupted(job, self._worker.max_stalled), 0.0)
+        self._settling.cut_off(running)
         self._claimer.ended()
         await asyncio.wait((claiming,), timeout=LAST_WORDS)
 
@@ -371,11 +374,10 @@ class Incarnation:
             telemetry.emit("worker.fenced", name=self._worker.name)
             # Jobs that wait for their batch to fill are no longer this worker's.
             self._claimer.stop()
-            for job in self._executor.running():
+            running = list(self._executor.running())
+            for job in running:
                 self._executor.abandon(job)
-                self._finisher.lost(job)
-            for job in self._strategies.abandon():
-                self._finisher.lost(job)
+            self._settling.lost(running)
         self._executor.close()
         # Every outcome is written by now, or never will be.
         self._heartbeat.stop()

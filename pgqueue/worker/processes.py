@@ -18,16 +18,25 @@ from typing import TYPE_CHECKING, Any, Final
 from pgqueue import payload
 from pgqueue.errors import RateLimited, RetryLater, Unrecoverable, WaitForChildren
 from pgqueue.worker.child import serve
+from pgqueue.worker.completion import Completion
 from pgqueue.worker.executor import prepare, timed_out
-from pgqueue.worker.outcome import CANCELLED, RemoteError, completed, failed
+from pgqueue.worker.outcome import (
+    CANCELLED,
+    COMPLETED,
+    Outcome,
+    RemoteError,
+    completed,
+    failed,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
     from pgqueue.config import Settings
     from pgqueue.worker.active_job import ActiveJob
+    from pgqueue.worker.child import Keeps
     from pgqueue.worker.emitter import Emitter
     from pgqueue.worker.executor import Settle
     from pgqueue.worker.handlers import Handlers
@@ -65,6 +74,8 @@ class ProcessExecutor:
     Args:
         handlers: functions that a child process can import.
         settle: called with the outcome of each run, on the loop.
+        keep: the retention of jobs that complete, and of those that fail.
+        committed: called with a job that its handler has completed by a transaction.
     """
 
     def __init__(
@@ -75,7 +86,11 @@ class ProcessExecutor:
         settings: Settings,
         worker_id: int,
         emitter: Emitter,
+        keep: Keeps,
+        committed: Callable[[ActiveJob], None],
     ) -> None:
+        self._keep = keep
+        self._committed = committed
         self._handlers = handlers
         self._settle = settle
         self._settings = settings
@@ -147,7 +162,10 @@ class ProcessExecutor:
         ours, theirs = SPAWN.Pipe()
         process = SPAWN.Process(
             target=serve,
-            args=(theirs, self._handlers, self._settings, self._worker_id),
+            args=(
+                *(theirs, self._handlers, self._settings, self._worker_id),
+                self._keep,
+            ),
             name="pgqueue-job",
             daemon=True,
         )
@@ -183,6 +201,15 @@ class ProcessExecutor:
             if self._emitter.heard("progress"):
                 self._emitter.emit("progress", job.snapshot(), job.progress)
             return
+        if "completing" in message:
+            # Before the commit, so that a child that dies in it leaves no riddle.
+            job.completion = completion_of(message["completing"])
+            return
+        if "committed" in message:
+            if job.completion is not None:
+                job.completion.committed = True
+                self._committed(job)
+            return
         ran = time.perf_counter() - child.began
         if child.timer is not None:
             child.timer.cancel()
@@ -216,6 +243,17 @@ class ProcessExecutor:
             timeout = job.options.timeout or 0.0
             self.abandon(job)
             self._settle(job, failed(job, timed_out(timeout)), timeout)
+
+
+def completion_of(told: dict[str, Any] | None) -> Completion | None:
+    """Return what a child says of a completion; None if its commit was refused."""
+    if told is None:
+        return None
+    result = payload.decode(told["result"])
+    outcome = Outcome("completed", result, told["result"])
+    if outcome.result is None:
+        outcome = COMPLETED
+    return Completion(outcome, told["ran"], told["answers"])
 
 
 def remote_error(message: dict[str, Any]) -> Exception:

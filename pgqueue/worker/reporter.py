@@ -16,13 +16,21 @@ if TYPE_CHECKING:
 
     from pgqueue.config import Settings
     from pgqueue.ops.core import Atomic, Op
+    from pgqueue.worker.committer import Committer
     from pgqueue.worker.emitter import Emitter
 
 
 class AsyncReporter:
     """Calls from `async def` handlers: they await a connection of the pool."""
 
-    def __init__(self, settings: Settings, worker_id: int, emitter: Emitter) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        worker_id: int,
+        emitter: Emitter,
+        committer: Committer,
+    ) -> None:
+        self.committer = committer
         self._settings = settings
         self._worker_id = worker_id
         self._emitter = emitter
@@ -44,6 +52,7 @@ class AsyncReporter:
 
     async def close(self) -> None:
         """Give the pool up."""
+        await self.committer.close()
         await pool.async_pools.leave(self._settings, self)
 
 
@@ -51,6 +60,7 @@ class ThreadReporter:
     """Calls from `def` handlers: their thread waits for the loop."""
 
     def __init__(self, through: AsyncReporter, loop: asyncio.AbstractEventLoop) -> None:
+        self.committer = through.committer
         self._through = through
         self._loop = loop
 

@@ -27,6 +27,7 @@ from pgqueue.worker.session import PLAN, Session
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pgqueue.worker.completion import Completion
     from pgqueue.worker.dispatch import Dispatch
     from pgqueue.worker.emitter import Emitter
     from pgqueue.worker.finisher import Ended, Finisher
@@ -74,6 +75,8 @@ class RoundTrip:
         self.emptied = Emptied()
         self.cancelling = Cancelling(session, dispatch, worker_id)
         self.parents: set[Parent] = set()
+        self._left: set[int] = set()
+        self._committed = 0
         self.took = 0.001
         self.bell = False
         self.drained = False
@@ -82,9 +85,17 @@ class RoundTrip:
     @property
     def pressing(self) -> bool:
         """Whether something other than outcomes and claims is to be sent."""
-        owed = self.parents or self.emptied.owed
+        owed = self.parents or self.emptied.owed or self._left
         pressing = self._occurrences.pressing or self.cancelling.pressing
         return bool(owed) or pressing
+
+    def committed(self, job: ActiveJob, done: Completion) -> None:
+        """Take in that a job completed in a transaction of its handler's own."""
+        self._committed += not done.told
+        self.parents |= self._finisher.tell(job, done)
+        if self._intakes[job.queue_id].limited:
+            # It left room, for this worker or for one that sleeps.
+            self._left.add(job.queue_id)
 
     async def prelude(self) -> None:
         """Send what is due before the outcomes: each in a transaction of its own."""
@@ -118,7 +129,8 @@ class RoundTrip:
             full=want <= 0,
             listening=self._listening(),
         )
-        visits = self._plan(want, began, taken)
+        left = {one.job.queue_id for one in taken} | self._left
+        visits = self._plan(want, began, left)
         claims = [one for visit in visits for one in visit.statements()]
         claims = [*lock_limits(visits), *claims]
         # A look at a limit alone is cheap enough without.
@@ -128,7 +140,9 @@ class RoundTrip:
         )
         now = self._loop.time()
         self.took = now - began
-        self._dispatch.measure(len(taken), now)
+        self._dispatch.measure(len(taken) + self._committed, now)
+        self._committed = 0
+        self._left -= left
         if head:
             next(answers)
         settled = [next(answers) for _ in finish]
@@ -174,7 +188,7 @@ class RoundTrip:
         self.drained = False
         self.bell = True
 
-    def _plan(self, want: int, now: float, taken: list[Ended]) -> list[Visit]:
+    def _plan(self, want: int, now: float, left: set[int]) -> list[Visit]:
         """Return what to do for each queue; another one comes first each time."""
         intakes = list(self._intakes.values())
         self._turn += 1
@@ -186,7 +200,7 @@ class RoundTrip:
             free=self._dispatch.free,
             now=now,
             asleep=self.doze.trusted,
-            ended={one.job.queue_id for one in taken},
+            ended=left,
         )
 
     def _expect(self, taken: list[Ended], now: float) -> None:
