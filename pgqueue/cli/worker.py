@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import click
 
 from pgqueue.cli import logs
 from pgqueue.cli.params import DURATION, AnyParam, Command, given_dsn
+from pgqueue.cli.reloader import OPTION, end_with_reloader, serve_reloading
 from pgqueue.cli.target import load
 from pgqueue.config import Settings
 from pgqueue.db.pool import probe
@@ -66,6 +68,12 @@ class QueueName(AnyParam):
 @click.option("--name", help="Shown with its jobs; host and pid by default.")
 @click.option("--drain", is_flag=True, help="Stop once no job is waiting.")
 @click.option(
+    OPTION,
+    "reloads",
+    is_flag=True,
+    help="Restart when a .py file here changes; for development.",
+)
+@click.option(
     "--log",
     type=click.Choice(logs.FORMATS),
     default="text",
@@ -73,15 +81,26 @@ class QueueName(AnyParam):
     help="How the log on stderr looks.",
 )
 def command(
-    target: str, *, queues: tuple[str, ...], drain: bool, log: str, **options: Any
-) -> None:
+    target: str,
+    *,
+    queues: tuple[str, ...],
+    drain: bool,
+    reloads: bool,
+    log: str,
+    **options: Any,
+) -> int | None:
     """Run jobs until SIGTERM or Ctrl-C; a second one does not wait.
 
     OBJECT is a Worker, or a function of one argument, the job; a function needs -q.
     Options override what a Worker says. They can come from PGQUEUE_QUEUES,
     PGQUEUE_CONCURRENCY, PGQUEUE_PROCESSES, PGQUEUE_SHUTDOWN_TIMEOUT and PGQUEUE_LOG.
     """
+    if reloads and drain:
+        raise ConfigError("--reload and --drain do not go together; leave one out")
+    if reloads:
+        return serve_reloading(Path.cwd())
     leave_at_sigterm()
+    end_with_reloader()
     dsn = given_dsn()
     if dsn:
         # So that whatever the module makes uses it too, and its children do.
@@ -89,6 +108,7 @@ def command(
     found = load(target)
     asked = {name: value for name, value in options.items() if value is not None}
     serve(make_worker(found, target, list(queues), asked), drain=drain, log=log)
+    return None
 
 
 def leave_at_sigterm() -> None:

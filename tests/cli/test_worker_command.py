@@ -192,3 +192,66 @@ def worker(app: Path, dsn: str, *arguments: str, **env: str) -> Result:
 def test_no_child_is_left(app: Path, dsn: str) -> None:
     worker(app, dsn, "app:worker", "--drain")
     assert not [p for p in psutil.Process().children() if "worker" in p.cmdline()]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_reload_runs_jobs_with_the_code_as_it_is_now(
+    app: Path, queue: Queue, dsn: str, *, broken: bool
+) -> None:
+    """Also when the code could not be imported in between."""
+    code = app / "app.py"
+    with running(app, dsn, "app:worker", "--reload", "-q", "paint") as process:
+        job = queue.add("x", 2)
+        until(lambda: queue.get(job.id).state == "completed", 60)
+        assert queue.get(job.id).result == 4
+        if broken:
+            code.write_text("1 / 0\n")
+            lines = iter(process.stderr.readline, "")
+            assert any("ZeroDivisionError" in line for line in lines)
+        code.write_text(MODULE.replace("* 2", "* 5"))
+        until(lambda: result_of(queue, 2) == 10, 60)
+        worker = psutil.Process(process.pid).children()
+        process.terminate()
+        assert process.wait(30) == 0
+        assert not any(psutil.pid_exists(each.pid) for each in worker)
+
+
+def result_of(queue: Queue, data: int) -> Any:
+    job = queue.add("x", data)
+    until(lambda: queue.get(job.id).state == "completed", 60)
+    return queue.get(job.id).result
+
+
+def test_reload_stops_the_old_worker_gracefully(
+    app: Path, queue: Queue, dsn: str
+) -> None:
+    slow = (
+        "import pathlib\ndef wait(job):\n    while not pathlib.Path('go').exists():\n"
+    )
+    slow += "        threading.Event().wait(0.05)\n    return 'old'\n"
+    (app / "app.py").write_text(MODULE + slow)
+    with running(app, dsn, "app:wait", "--reload", "-q", "paint") as process:
+        job = queue.add("x")
+        until(lambda: queue.get(job.id).state == "active", 60)
+        (app / "app.py").write_text(MODULE + slow.replace("old", "new"))
+        lines = iter(process.stderr.readline, "")
+        assert any("restarts" in line for line in lines)
+        (app / "go").touch()
+        until(lambda: queue.get(job.id).state == "completed", 60)
+        assert queue.get(job.id).result == "old"
+        until(lambda: result_of(queue, 0) == "new", 60)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+
+
+def test_a_worker_ends_with_the_process_that_reloads_it(app: Path, dsn: str) -> None:
+    with running(app, dsn, "app:worker", "--reload") as process:
+        parent = psutil.Process(process.pid)
+        until(parent.children, 60)
+        [worker] = parent.children()
+        process.kill()
+        until(lambda: not psutil.pid_exists(worker.pid), 60)
+
+
+def test_reload_and_drain_do_not_go_together(app: Path, dsn: str) -> None:
+    assert "--drain" in worker(app, dsn, "app:worker", "--reload", "--drain").complaint
