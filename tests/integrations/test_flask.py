@@ -1,14 +1,8 @@
-"""`pgqueue.flask` with an app factory and Flask-SQLAlchemy, and the shop of examples/."""
+"""`pgqueue.flask` with an app factory and Flask-SQLAlchemy."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import urllib.error
-import urllib.parse
-import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,18 +11,15 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import text
 from sqlalchemy.pool import NullPool
 
-from cli.calling import environment
 from pgqueue import NewJob, Queue
 from pgqueue.errors import ConfigError
 from pgqueue.flask import PgQueue
-from waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from conftest import Sql
 
-SHOP = Path(__file__).parents[2] / "examples" / "flask_shop"
 db = SQLAlchemy(engine_options={"poolclass": NullPool})
 JOBS = "SELECT count(*) FROM pgqueue.jobs"
 
@@ -184,52 +175,3 @@ def test_the_commands_use_the_database_of_the_app(
     with Queue("mail", dsn=dsn) as queue:
         assert queue.get(1).result == 18
     assert run(args=["pgqueue", "queue", "show", "none"]).exit_code == 2
-
-
-@pytest.fixture
-def shop(dsn: str, sql: Sql) -> Iterator[str]:
-    """The address of the example, with its server and its worker running."""
-    env = environment(DATABASE_URL=dsn)
-    flask = [sys.executable, "-m", "flask", "--app", "shop"]
-    subprocess.run([*flask, "init-db"], cwd=SHOP, env=env, check=True, timeout=60)
-    serve = "from werkzeug.serving import make_server; from shop import create_app;"
-    serve += "s = make_server('127.0.0.1', 0, create_app(), threaded=True);"
-    serve += "print(s.port, flush=True); s.serve_forever()"
-    server = subprocess.Popen(
-        [sys.executable, "-c", serve],
-        cwd=SHOP,
-        env=env,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    worker = subprocess.Popen([*flask, "pgqueue", "worker"], cwd=SHOP, env=env)
-    try:
-        assert server.stdout is not None
-        yield f"http://127.0.0.1:{int(server.stdout.readline())}"
-        worker.terminate()
-        assert worker.wait(60) == 0
-    finally:
-        for each in (server, worker):
-            each.kill()
-            each.wait()
-        server.stdout.close()
-        sql.run('DROP TABLE IF EXISTS "order"')
-
-
-def call(url: str, **form: object) -> Any:
-    data = urllib.parse.urlencode(form).encode() if form else None
-    with urllib.request.urlopen(url, data, timeout=30) as answer:  # noqa: S310
-        return json.load(answer)
-
-
-@pytest.mark.slow
-def test_the_shop_sends_receipts_for_what_was_paid_only(shop: str, sql: Sql) -> None:
-    with pytest.raises(urllib.error.HTTPError) as declined:
-        call(f"{shop}/orders", item="castle", price=100_000)
-    assert declined.value.code == 402
-    declined.value.close()
-    assert sql.value("SELECT count(*) FROM pgqueue.job") == 0
-    assert sql.value('SELECT count(*) FROM "order"') == 0
-    order = call(f"{shop}/orders", item="brush", price=12)["id"]
-    receipt = until(lambda: call(f"{shop}/orders/{order}")["receipt"], 60)
-    assert receipt == "brush: 12"
