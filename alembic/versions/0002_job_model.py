@@ -866,6 +866,22 @@ END
 $$
 """
 
+# Forgets the children of a job that is gone: they run on their own. A statement of its
+# own, and so under a new snapshot: the removal of the body has waited for an add of a
+# child that was under way, whose row the removing statement does not see.
+DISOWN = """
+CREATE FUNCTION pgqueue.disown(in_queue integer, parent bigint) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+BEGIN
+    DELETE FROM pgqueue.dependency d
+    WHERE d.parent_queue_id = in_queue AND d.parent_id = disown.parent;
+    DELETE FROM pgqueue.settled s
+    WHERE s.queue_id = in_queue AND s.parent_id = disown.parent;
+    RETURN 1;
+END
+$$
+"""
+
 # Deletes the bodies of jobs whose state row is gone, and all that belongs to them.
 # Parents that waited for one of them go on; if two of the last are removed at the same
 # moment, maintenance finds what each of them missed.
@@ -1000,7 +1016,7 @@ $$
 DROPS = (
     "DROP FUNCTION pgqueue.add_occurrence",
     "DROP FUNCTION pgqueue.room",
-    "DROP FUNCTION pgqueue.forget, pgqueue.release, pgqueue.settle_dedup,"
+    "DROP FUNCTION pgqueue.disown, pgqueue.forget, pgqueue.release, pgqueue.settle_dedup,"
     " pgqueue.add_special, pgqueue.repend, pgqueue.is_over, pgqueue.cancel_waiting",
     "DROP VIEW pgqueue.releasable",
     "DROP FUNCTION pgqueue.add_jobs, pgqueue.add",
@@ -1040,6 +1056,7 @@ def upgrade() -> None:
         SETTLE_DEDUP,
         RELEASABLE,
         RELEASE,
+        DISOWN,
         FORGET,
         CANCEL_WAITING,
         ADD_OCCURRENCE,

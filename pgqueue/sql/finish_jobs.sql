@@ -55,6 +55,7 @@ WITH outcome AS MATERIALIZED (
     DELETE FROM pgqueue.job j
     WHERE j.queue_id = ANY(%(queue_ids)s) AND j.id = ANY(ARRAY(
         SELECT l.job_id FROM listed l WHERE l.state = 'removed'))
+    RETURNING j.queue_id, j.id, strpos(j.options::text, '"flow"') > 0 AS flow
 ), forgotten AS (
     DELETE FROM pgqueue.attempt a
     WHERE a.queue_id = ANY(%(queue_ids)s) AND a.job_id = ANY(ARRAY(
@@ -66,14 +67,6 @@ WITH outcome AS MATERIALIZED (
 ), unlogged AS (
     DELETE FROM pgqueue.log g
     WHERE g.queue_id = ANY(%(queue_ids)s) AND g.job_id = ANY(ARRAY(
-        SELECT l.job_id FROM listed l WHERE l.state = 'removed' AND l.traces))
-), childless AS (
-    DELETE FROM pgqueue.settled s
-    WHERE s.queue_id = ANY(%(queue_ids)s) AND s.parent_id = ANY(ARRAY(
-        SELECT l.job_id FROM listed l WHERE l.state = 'removed' AND l.traces))
-), orphaned AS (
-    DELETE FROM pgqueue.dependency d
-    WHERE d.parent_queue_id = ANY(%(queue_ids)s) AND d.parent_id = ANY(ARRAY(
         SELECT l.job_id FROM listed l WHERE l.state = 'removed' AND l.traces))
 ), recorded AS (
     INSERT INTO pgqueue.attempt (job_id, worker_id, started_at, finished_at, queue_id,
@@ -111,7 +104,10 @@ WITH outcome AS MATERIALIZED (
         policy, result, error)
     SELECT f.parent_queue_id, f.parent_id, f.queue_id, f.child_id, f.ended, f.policy,
         f.result, f.error
-    FROM freed f WHERE f.ended = 'completed' OR f.policy <> 'remove'
+    FROM freed f WHERE (f.ended = 'completed' OR f.policy <> 'remove')
+        -- Nobody will ask for what is left to a parent that ends here too, and is gone.
+        AND NOT EXISTS (SELECT FROM removed r WHERE r.flow
+            AND r.queue_id = f.parent_queue_id AND r.id = f.parent_id)
     ON CONFLICT DO NOTHING
 ), noted AS (
     INSERT INTO pgqueue.event (queue_id, job_id, name, data)
@@ -131,3 +127,9 @@ SELECT l.job, f.parent_queue_id, f.parent_id
 FROM listed l
 LEFT JOIN freed f ON f.queue_id = l.queue_id AND f.child_id = l.job_id
 WHERE l.job IS NOT NULL
+    -- Asked of the body as it was deleted: the claim does not know of later children.
+    -- By its text: to parse it would cost every job more than to look in vain for few.
+    -- After `freed` is through: a row that is deleted inside of a statement must not be
+    -- met again by the statement itself.
+    AND (SELECT count(pgqueue.disown(r.queue_id, r.id)) FROM removed r
+        WHERE r.flow AND (SELECT count(*) FROM freed) >= 0) >= 0

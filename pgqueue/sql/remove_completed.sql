@@ -34,6 +34,7 @@ WITH held AS MATERIALIZED (
     DELETE FROM pgqueue.job j
     WHERE j.queue_id = ANY(%(queue_ids)s) AND j.id = ANY(ARRAY(
         SELECT l.ended FROM listed l WHERE l.ended IS NOT NULL))
+    RETURNING j.queue_id, j.id, strpos(j.options::text, '"flow"') > 0 AS flow
 ), noted AS (
     INSERT INTO pgqueue.event (queue_id, job_id, name, data)
     SELECT l.queue_id, l.ended, 'completed', '{"result": null}' FROM listed l
@@ -41,3 +42,6 @@ WITH held AS MATERIALIZED (
         SELECT q.id FROM pgqueue.queue q WHERE q.id = ANY(%(queue_ids)s) AND q.events)
 )
 SELECT l.ended FROM listed l WHERE l.ended IS NOT NULL
+    -- Children that were added from outside while it ran, as finish_jobs does it.
+    AND (SELECT count(pgqueue.disown(r.queue_id, r.id)) FROM removed r
+        WHERE r.flow) >= 0
