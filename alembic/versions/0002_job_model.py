@@ -494,8 +494,9 @@ END
 $$
 """
 
-# Finished jobs run again: a parent that still waits, or has failed, waits for them; they
-# wait for the children that have not settled, and the failures they know of count no more.
+# Finished jobs run again: a parent that still waits, has failed, or is put back with them
+# waits for them; they wait for the children that have not settled, and the failures they
+# know of count no more.
 # A parent's row is locked, so that it is not released meanwhile.
 REPEND = """
 CREATE FUNCTION pgqueue.repend(in_queue integer, job_ids bigint[]) RETURNS void
@@ -522,6 +523,10 @@ BEGIN
             JOIN pgqueue.finished f
                 ON f.queue_id = c.parent_queue_id AND f.job_id = c.parent_id
             WHERE f.state = 'failed'
+            UNION ALL
+            SELECT c.parent_queue_id, c.parent_id, c.id FROM child c
+            JOIN unnest(job_ids) AS back(id) ON back.id = c.parent_id
+            WHERE c.parent_queue_id = in_queue
         ) AS h
         WHERE s.queue_id = h.queue_id AND s.parent_id = h.job_id
             AND s.child_queue_id = in_queue AND s.child_id = h.child_id
