@@ -29,6 +29,7 @@ test: .venv/dev.stamp ## Run the tests; ARGS="-k name", PGQUEUE_TEST_DSN=, PGQUE
 .PHONY: soak
 soak: .venv/dev.stamp ## Kill workers at random, then check the books; ARGS="seconds seed"
 	PGQUEUE_TEST_EVENT_JOBS=40000 $(PYTEST) -q -k every_transition tests/events
+	PGQUEUE_HYPOTHESIS=2000 $(PYTEST) -q tests/model
 	PYTHONPATH=tests $(BIN)/python tests/chaos/soak.py $(ARGS)
 
 .PHONY: test-docker

@@ -1,0 +1,103 @@
+"""Rules by which jobs come in: one by one, as flows, under parents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from model.books import FINISHED, Record
+from model.table import STATES, Table, queues, which
+from pgqueue import FlowNode, JobError, KeepJobs
+
+if TYPE_CHECKING:
+    from pgqueue.types import FlowJob, Job
+
+policies = st.sampled_from(["fail", "continue", "ignore", "remove"])
+keeps = st.sampled_from([None, None, True, 1, KeepJobs(age=1000, count=2), False])
+options = st.fixed_dictionaries(
+    {
+        "delay": st.sampled_from([None, None, 1000, 3000]),
+        "priority": st.sampled_from([0, 0, 3]),
+        "lifo": st.booleans(),
+        "attempts": st.sampled_from([1, 2]),
+        "remove_on_complete": keeps,
+        "remove_on_fail": keeps,
+    }
+)
+trees = st.recursive(
+    st.builds(dict, queue=queues, policy=policies, options=options, below=st.just([])),
+    lambda below: st.builds(
+        dict,
+        queue=queues,
+        policy=policies,
+        options=options,
+        below=st.lists(below, min_size=1, max_size=2),
+    ),
+    max_leaves=4,
+)
+
+
+def node(tree: dict[str, Any]) -> FlowNode:
+    below = [node(one) for one in tree["below"]]
+    return FlowNode(
+        "n",
+        queue=tree["queue"],
+        children=below,
+        on_child_failure=tree["policy"],
+        **tree["options"],
+    )
+
+
+class Adding(Table):
+    """Adds."""
+
+    def entered(self, job: Job, given: dict[str, Any], **more: Any) -> Record:
+        due = None if given["delay"] is None else self.books.now + given["delay"]
+        return Record(
+            job.id,
+            job.queue,
+            str(job.state),
+            priority=given["priority"],
+            attempts=given["attempts"],
+            due=due,
+            rules={key: given[key] for key in given if key.startswith("remove_on")},
+            **more,
+        )
+
+    @rule(name=queues, given=options)
+    def add(self, name: str, given: dict[str, Any]) -> None:
+        job = self.queues[name].add("n", connection=self.connection, **given)
+        self.books.add(self.entered(job, given))
+
+    @rule(tree=trees)
+    def add_flow(self, tree: dict[str, Any]) -> None:
+        added = self.flows.add(node(tree), connection=self.connection)
+        self.enter_flow(added, tree, None)
+
+    def enter_flow(self, added: FlowJob, tree: Any, parent: int | None) -> None:
+        one = self.entered(added.job, tree["options"], parent=parent)
+        self.books.add(one, tree["policy"])
+        for child, below in zip(added.children, tree["below"], strict=True):
+            self.enter_flow(child, below, one.id)
+        one.flow = bool(tree["below"])
+
+    @rule(which=which, name=queues, policy=policies, given=options)
+    def add_child(self, which: int, name: str, policy: Any, given: Any) -> None:
+        parent = self.pick(which, *STATES)
+        if parent is None:
+            return
+        place = (parent.queue, parent.id)
+        child = {"parent": place, "on_child_failure": policy}
+        try:
+            # In a savepoint: what is refused must not spoil a transaction that is open.
+            with self.connection.transaction():
+                job = self.queues[name].add(
+                    "n", connection=self.connection, **child, **given
+                )
+        except JobError:
+            assert parent.state in FINISHED
+            return
+        assert parent.state not in FINISHED
+        self.books.add(self.entered(job, given, parent=parent.id), policy)

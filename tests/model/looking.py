@@ -1,0 +1,73 @@
+"""What the database says, in the words of the books."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from invariants import broken_rules
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from model.books import Books
+
+JOBS = """
+    WITH standing AS (
+        SELECT queue_id, job_id, 'waiting' AS state, seq::double precision AS place,
+            priority, attempt, stalled FROM pgqueue.ready
+        UNION ALL SELECT queue_id, job_id, 'delayed', date_part('epoch', run_at),
+            priority, attempt, stalled FROM pgqueue.delayed
+        UNION ALL SELECT queue_id, job_id, 'waiting_children', 0,
+            priority, attempt, stalled FROM pgqueue.blocked
+        UNION ALL SELECT l.queue_id, a.job_id, 'active', 0, NULL, a.attempt, a.stalled
+            FROM pgqueue.lease l CROSS JOIN LATERAL
+            unnest(l.job_ids, l.attempts, l.stalls) AS a(job_id, attempt, stalled)
+        UNION ALL SELECT queue_id, job_id, state, date_part('epoch', finished_at),
+            NULL, attempt, stalled FROM pgqueue.finished
+    )
+    SELECT j.id, q.name, s.state, coalesce(s.priority, j.priority), s.attempt,
+        s.stalled, s.place,
+        (SELECT count(*) FROM pgqueue.attempt a
+            WHERE a.queue_id = j.queue_id AND a.job_id = j.id)
+    FROM pgqueue.job j JOIN pgqueue.queue q ON q.id = j.queue_id
+    JOIN standing s ON s.queue_id = j.queue_id AND s.job_id = j.id
+"""
+
+
+def check(connection: Connection[Any], books: Books, followed: str) -> None:
+    """Compare the database with the books, and learn the new places from it."""
+    assert broken_rules(connection) == []
+    rows = connection.execute(JOBS).fetchall()
+    jobs = books.jobs
+    assert {row[0]: row[1:6] + row[7:] for row in rows} == {
+        j.id: (j.queue, j.state, j.priority, j.attempt, j.stalled, j.runs)
+        for j in jobs.values()
+    }
+    for row in rows:
+        job = jobs[row[0]]
+        if job.fresh or job.state in ("completed", "failed", "delayed"):
+            job.place, job.fresh = row[6], False
+        elif job.state == "waiting":
+            assert job.place == row[6], f"job {job.id} was moved"
+    waits = connection.execute(
+        "SELECT child_id, parent_id, policy FROM pgqueue.dependency"
+    )
+    assert {row[0]: row[1:] for row in waits} == books.waits
+    settled = connection.execute(
+        "SELECT parent_id, child_id, state, policy, counted FROM pgqueue.settled"
+    )
+    assert {row[:2]: row[2:] for row in settled} == {
+        key: (one.state, one.policy, one.counted) for key, one in books.settled.items()
+    }
+    told = connection.execute(
+        "SELECT job_id, name, count(*) FROM pgqueue.event"
+        " WHERE job_id IS NOT NULL GROUP BY job_id, name"
+    )
+    assert Counter({row[:2]: row[2] for row in told}) == Counter(
+        {
+            key: count
+            for key, count in books.told.items()
+            if books.homes[key[0]] == followed
+        }
+    )

@@ -1,0 +1,81 @@
+"""Rules of time: it passes, jobs come due, maintenance makes its rounds.
+
+Time is moved by moving what the rows say.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis.stateful import rule
+
+from model.books import FINISHED
+from model.table import Table
+from pgqueue.db.run import run
+from pgqueue.ops import maintenance
+from pgqueue.ops.core import Statement
+from pgqueue.ops.flows import FIRST, release_forgotten
+
+STEP = 1300.0
+"""How far time is moved; every delay is a multiple of 1000, so nothing is due about now."""
+
+BY = f"interval '{STEP} seconds'"
+LATER = ";".join(
+    f"UPDATE pgqueue.{table} SET "
+    + ", ".join(f"{column} = {column} - {BY}" for column in columns)
+    for table, columns in {
+        "job": ["created_at"],
+        "delayed": ["run_at"],
+        "blocked": ["run_at"],
+        "finished": ["finished_at", "expires_at"],
+        "dedup": ["expires_at"],
+        "rate": ["claimed_at"],
+    }.items()
+)
+
+
+class Passing(Table):
+    """Lets time pass."""
+
+    @rule()
+    def time_passes(self) -> None:
+        self.connection.execute(LATER)
+        self.books.now += STEP
+        for name, player in self.players.items():
+            due = [
+                job
+                for job in self.books.of(name, "delayed")
+                if (job.due or 0.0) <= self.books.now
+            ]
+            params = {"queue_id": player.queue_id, "low": 0.0, "limit": 1000}
+            run(self.connection, one_statement("promote_jobs", params), "pgqueue")
+            for job in due:
+                self.books.put(job, "waiting")
+
+    @rule()
+    def maintain(self) -> None:
+        run(self.connection, release_forgotten(FIRST), "pgqueue")
+        books = self.books
+        books.release({j.id for j in books.jobs.values()})
+        for name, player in self.players.items():
+            run(self.connection, maintenance.prune(player.queue_id, 0.0), "pgqueue")
+            over = [
+                j
+                for j in books.of(name, *FINISHED)
+                if j.gone_at is not None and j.gone_at <= books.now
+            ]
+            books.forget(over, pruned=True)
+            run(self.connection, maintenance.trim(player.queue_id), "pgqueue")
+            for state in FINISHED:
+                rows = books.of(name, state)[::-1]
+                most = next((j.newest for j in rows if j.newest is not None), None)
+                if most is not None:
+                    books.forget(rows[most:], pruned=True)
+            op = maintenance.settle_queue(player.queue_id)
+            run(self.connection, op, "pgqueue")
+            waiting = books.of(name, "waiting", "delayed", "waiting_children")
+            books.cancel([j for j in waiting if j.id in books.marks])
+
+
+def one_statement(name: str, params: dict[str, object]) -> Any:
+    yield Statement(name, params)

@@ -1,0 +1,90 @@
+"""A worker of one queue, played by hand: its real statements, outcomes and finisher."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from pgqueue import sql as statements
+from pgqueue.db.run import run
+from pgqueue.ops import leases
+from pgqueue.ops.core import Statement
+from pgqueue.ops.flows import release
+from pgqueue.worker.active_job import ActiveJob
+from pgqueue.worker.emitter import Emitter
+from pgqueue.worker.finisher import Finisher
+from pgqueue.worker.intake import Intake
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from pgqueue.worker.outcome import Outcome
+
+worker_ids = itertools.count(1)
+
+
+class Player:
+    """Claims and finishes on the connection it is given, in its transaction if any."""
+
+    def __init__(self, connection: Connection[Any], queue: str) -> None:
+        self.connection = connection
+        self.queue = queue
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Register as a worker that was just started."""
+        self.id = next(worker_ids)
+        op = leases.register(
+            self.id,
+            lease=1e6,
+            pid=1,
+            concurrency=1,
+            host="here",
+            name=f"worker-{self.id}",
+            queues=[self.queue],
+        )
+        self.queue_id = run(self.connection, op, "pgqueue")[self.queue]
+
+    def die(self) -> None:
+        """Miss heartbeats until the leases have ended."""
+        self.connection.execute(
+            "UPDATE pgqueue.worker SET heartbeat_at = '-infinity' WHERE id = %s",
+            [self.id],
+        )
+        self.connection.execute(
+            "UPDATE pgqueue.lease SET claimed_at = claimed_at - interval '1 minute'"
+            " WHERE worker_id = %s",
+            [self.id],
+        )
+
+    def claim(self, limit: int, *, limited: bool = False) -> list[ActiveJob]:
+        """Claim as a worker does that knows nothing of where jobs stand."""
+        intake = Intake(self.queue, self.queue_id, limited=limited)
+        with self.connection.transaction():
+            if limited:
+                place = {"queue_ids": [self.queue_id]}
+                self.send(Statement("lock_limits", place))
+            rows = self.send(intake.claim(self.id, limit, 0.0))
+        return [ActiveJob(self.queue, self.queue_id, row) for row in rows]
+
+    def finish(self, job: ActiveJob, outcome: Outcome, *, releases: bool) -> bool:
+        """Write an outcome; return whether it counted.
+
+        Args:
+            releases: false: the worker is gone before it looked at the parent.
+        """
+        finisher = Finisher(Emitter(), None, None)
+        finisher.add(job, outcome, 0.01)
+        taken = finisher.take()
+        with self.connection.transaction():
+            answers = [self.send(one) for one in finisher.statements(self.id, taken)]
+        parents = finisher.settle(taken, answers)
+        if parents and releases:
+            run(self.connection, release(parents), "pgqueue")
+        return any(row[0] == job.id for rows in answers for row in rows)
+
+    def send(self, statement: Statement) -> list[Any]:
+        """Execute one statement."""
+        text = statements.load(statement.name)
+        cursor = self.connection.execute(text, statement.params)
+        return cursor.fetchall() if cursor.description else []

@@ -1,0 +1,93 @@
+"""Rules of those who look after whole queues."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from model.books import FINISHED
+from model.table import Table, queues
+from pgqueue import QueueNotEmpty
+
+
+class Sweeping(Table):
+    """Pauses, limits and empties queues."""
+
+    @rule(name=queues, paused=st.booleans())
+    def pause(self, name: str, paused: bool) -> None:
+        queue = self.queues[name]
+        if paused:
+            queue.pause(connection=self.connection)
+            self.books.paused.add(name)
+        else:
+            queue.resume(connection=self.connection)
+            self.books.paused.discard(name)
+
+    @rule(name=queues, most=st.sampled_from([None, 1, 2]))
+    def limit(self, name: str, most: int | None) -> None:
+        self.queues[name].set_concurrency(most, connection=self.connection)
+        self.books.most.pop(name, None)
+        if most is not None:
+            self.books.most[name] = most
+
+    @rule(name=queues, delayed=st.booleans())
+    def drain(self, name: str, delayed: bool) -> None:
+        books = self.books
+        first = books.of(name, "delayed") if delayed else []
+        waiting = books.of(name, "waiting")
+        count = self.queues[name].drain(delayed, connection=self.connection)
+        assert count == len(first) + len(waiting)
+        books.forget(first)
+        books.forget(waiting)
+
+    @rule(
+        name=queues,
+        state=st.sampled_from(
+            ["waiting", "prioritized", "paused", "delayed", *FINISHED]
+        ),
+        grace=st.sampled_from([0, 500]),
+        limit=st.integers(0, 2),
+    )
+    def clean(self, name: str, state: Any, grace: int, limit: int) -> None:
+        books = self.books
+        if state in (*FINISHED, "delayed"):
+            found = books.of(name, state)
+        else:
+            found = books.of(name, "waiting")
+            found = [j for j in found if state != "prioritized" or j.priority]
+            found = [j for j in found if state != "waiting" or not j.priority]
+            found = [j for j in found if state != "paused" or name in books.paused]
+        if state not in FINISHED:
+            found.sort(key=lambda j: j.id)
+        edge = books.now - grace
+        done = state in FINISHED
+        found = [j for j in found if (j.finished_at if done else j.added_at) <= edge]
+        found = found[: limit or None]
+        gone = self.queues[name].clean(grace, limit, state, connection=self.connection)
+        assert gone == [job.id for job in found]
+        books.forget(found)
+
+    @rule(name=queues, force=st.booleans())
+    def obliterate(self, name: str, force: bool) -> None:
+        books = self.books
+        active = books.of(name, "active")
+        try:
+            self.queues[name].obliterate(force=force, connection=self.connection)
+        except QueueNotEmpty:
+            assert active
+            assert not force
+            books.paused.add(name)
+            return
+        assert force or not active
+        self.lost += [
+            (job, self.players[name].id) for job in self.held if job.queue == name
+        ]
+        self.held = [job for job in self.held if job.queue != name]
+        books.forget(active)
+        for state in ("waiting_children", "delayed", "waiting"):
+            books.forget(books.of(name, state))
+        books.forget(books.of(name, *FINISHED))
+        books.paused.discard(name)
+        books.most.pop(name, None)
