@@ -10,6 +10,7 @@ import sys
 import threading
 from typing import Any
 
+from effects import write
 from pgqueue import Queue, RateLimited, RetryLater, Unrecoverable, current_job
 
 
@@ -99,3 +100,44 @@ def batch_that_fails(jobs: Any) -> None:
     """Fail each job by itself."""
     for job in jobs:
         job.fail(Unrecoverable("not this one"))
+
+
+def writes_in_a_transaction(job: Any) -> Any:
+    """Write, complete, and do what the data says of the rest."""
+    with job.transaction() as connection:
+        connection.execute(write(job.id))
+        job.complete({"wrote": job.id})
+        if job.data == "die inside":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if job.data == "raise":
+            raise ValueError("on purpose")
+        if job.data == "die in the commit":
+            dies_once_committed(job)
+    if job.data == "die after":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if job.data == "raise after":
+        raise ValueError("too late")
+
+
+async def writes_in_a_transaction_async(job: Any) -> Any:
+    """Do the same on the child's loop."""
+    async with job.transaction() as connection:
+        await connection.execute(write(job.id))
+        job.complete({"wrote": job.id})
+        if job.data == "die inside":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if job.data == "raise":
+            raise ValueError("on purpose")
+    if job.data == "die after":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if job.data == "raise after":
+        raise ValueError("too late")
+
+
+def dies_once_committed(job: Any) -> None:
+    """Kill this process when the server has answered the commit, before that is told."""
+
+    def die(*_args: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    job.reporter.committer.committed = die

@@ -16,7 +16,7 @@ CHILD = Path(__file__).with_name("child.py")
 
 
 class Process:
-    """One `child.py`; gone at the end of its `with` block, whatever happened."""
+    """One `child.py`, or another script like it; gone at the end of its `with` block, whatever happened."""
 
     def __init__(
         self,
@@ -25,6 +25,7 @@ class Process:
         queue: str = "work",
         kind: str = "async def",
         drain: bool = False,
+        script: Path = CHILD,
         **options: Any,
     ) -> None:
         given = {
@@ -35,7 +36,7 @@ class Process:
         }
         self._lines: list[tuple[str, dict[str, Any]]] = []
         self._process = subprocess.Popen(
-            [sys.executable, str(CHILD), json.dumps(given)],
+            [sys.executable, str(script), json.dumps(given)],
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -205,9 +205,11 @@ async def aby_alchemy(given: Any, found: AbstractSet[str]) -> AsyncIterator[None
 
 def refuse_nested(given: Any, session: object) -> None:
     """Raise `ConfigError` if a commit would end a savepoint only."""
-    if given.in_nested_transaction():
+    # A scoped session says nothing of its own transaction.
+    one = given() if hasattr(given, "registry") else given
+    if one.in_nested_transaction():
         raise ConfigError(OUTER)
-    bound = kinds.kinds(given.bind) if session else set()
+    bound = kinds.kinds(one.bind) if session else set()
     if bound & {kinds.CONNECTION, kinds.ASYNC_CONNECTION}:
         raise ConfigError(
             "connection= got a session that is bound to a connection, which may have a "

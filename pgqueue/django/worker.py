@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import pgqueue.worker
 from pgqueue.django import registry
-from pgqueue.django.conf import core_settings
+from pgqueue.django.conf import core_settings, site
 from pgqueue.django.handlers import GuardedHandlers, SiteHandlers
 from pgqueue.errors import ConfigError
 
@@ -68,6 +68,11 @@ class Worker(pgqueue.worker.Worker):
     def settings(self, settings: Settings) -> None:
         self._own = settings
 
+    @property
+    def alias(self) -> str | None:  # type: ignore[override]
+        """What `job.transaction()` of a `def` handler is on: the site's connection."""
+        return None if self._own else self._database or site().database
+
 
 def adapt(worker: pgqueue.worker.Worker) -> None:
     """Make a worker that was made without Django fit in: connections and database."""
@@ -75,6 +80,7 @@ def adapt(worker: pgqueue.worker.Worker) -> None:
         worker.handlers = GuardedHandlers.around(worker.handlers)
         if not worker.settings.dsn:
             worker.settings = core_settings()
+            worker.alias = site().database
 
 
 def task_queues() -> list[str]:

@@ -9,7 +9,7 @@ from pgqueue.db import given, kinds
 from pgqueue.db.borrow import arun_on, run_on
 from pgqueue.errors import ConfigError
 from pgqueue.ops.core import Op, Statement
-from pgqueue.worker.committer import Committer
+from pgqueue.worker.committer import Committer, Terms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -40,7 +40,8 @@ class TestCommitter(Committer):
         lent: Any,
         asynchronous: bool,
     ) -> None:
-        super().__init__(settings, worker_id, finisher, lambda _job: None, keep=False)
+        terms = Terms(settings, worker_id)
+        super().__init__(terms, finisher, lambda _job: None, keep=False)
         self._pool = pool
         self._lent = lent
         self._asynchronous = asynchronous

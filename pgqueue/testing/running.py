@@ -188,7 +188,7 @@ class Runner:
         self, job: ActiveJob, snapshot: Job, done: Completion, outcome: Outcome
     ) -> Run:
         """Take in that a handler has completed its job by a transaction."""
-        if error := afterthought(job, outcome):
+        if error := afterthought(job, done, outcome):
             self._bench.emitter.error(error, f"job {job.id}, which had completed")
         if parents := self._finisher.tell(job, done):
             await self._bench.drive(release(parents))

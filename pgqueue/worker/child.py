@@ -14,11 +14,11 @@ import signal
 import threading
 import time
 from multiprocessing import connection, parent_process
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from pgqueue.errors import RateLimited, RetryLater, Unrecoverable, WaitForChildren
 from pgqueue.worker.active_job import ActiveJob
-from pgqueue.worker.committer import Committer
+from pgqueue.worker.committer import Committer, Terms
 from pgqueue.worker.completion import instead
 from pgqueue.worker.emitter import Emitter
 from pgqueue.worker.finisher import Finisher
@@ -30,13 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
 
-    from pgqueue.config import Settings
-    from pgqueue.types import Keep
     from pgqueue.worker.completion import Completion
 
-
-Keeps: TypeAlias = "tuple[Keep | None, Keep | None]"
-"""The retention of a worker's jobs that complete, and of those that fail."""
 
 TELLING: Final = threading.Lock()
 
@@ -44,10 +39,8 @@ TELLING: Final = threading.Lock()
 class TellingCommitter(Committer):
     """Also tells the worker, which has the listeners and the parents of the job."""
 
-    def __init__(
-        self, pipe: Connection, settings: Settings, worker_id: int, finisher: Finisher
-    ) -> None:
-        super().__init__(settings, worker_id, finisher, lambda _job: None)
+    def __init__(self, pipe: Connection, terms: Terms, finisher: Finisher) -> None:
+        super().__init__(terms, finisher, lambda _job: None)
         self._pipe = pipe
 
     def written(self, job: ActiveJob, completion: Completion) -> None:
@@ -68,13 +61,7 @@ class TellingCommitter(Committer):
         tell(self._pipe, committed=True)
 
 
-def serve(
-    pipe: Connection,
-    handlers: Handlers,
-    settings: Settings,
-    worker_id: int,
-    keep: Keeps,
-) -> None:
+def serve(pipe: Connection, handlers: Handlers, terms: Terms) -> None:
     """Run jobs until the pipe ends."""
     # Ctrl-C reaches the whole group; the worker decides when its children end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -84,10 +71,9 @@ def serve(
     emitter.on("progress", lambda _job, value: tell(pipe, progress=value))
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
-        committer = TellingCommitter(
-            pipe, settings, worker_id, Finisher(emitter, *keep)
-        )
-        reporter = AsyncReporter(settings, worker_id, emitter, committer)
+        committer = TellingCommitter(pipe, terms, Finisher(emitter, *terms.keep))
+        place = (terms.settings, terms.worker_id)
+        reporter = AsyncReporter(*place, emitter, committer)
         while (order := receive(pipe)) is not None:
             job = ActiveJob(order["queue"], order["queue_id"], tuple(order["row"]))
             job.data = order["data"]

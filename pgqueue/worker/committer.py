@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from pgqueue.db.django import by_alias
 from pgqueue.db.enclose import aenclose, enclose
 from pgqueue.db.spare import Spare
 from pgqueue.errors import ConfigError, LeaseLost
@@ -17,11 +20,26 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from pgqueue.config import Settings
-    from pgqueue.db.run import AsyncConnection, SyncConnection
     from pgqueue.ops.core import Row
+    from pgqueue.types import Keep
     from pgqueue.worker.active_job import ActiveJob
     from pgqueue.worker.finisher import Finisher
     from pgqueue.worker.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for every completion of one life of a worker, in its children too.
+
+    Attributes:
+        keep: the retention of jobs that complete, and of those that fail.
+        alias: lend Django's connection of this alias to `def` handlers.
+    """
+
+    settings: Settings
+    worker_id: int
+    keep: tuple[Keep | None, Keep | None] = (None, None)
+    alias: str | None = None
 
 
 class Committer:
@@ -34,25 +52,26 @@ class Committer:
 
     def __init__(
         self,
-        settings: Settings,
-        worker_id: int,
+        terms: Terms,
         finisher: Finisher,
         heard: Callable[[ActiveJob], None],
         *,
         keep: bool = True,
     ) -> None:
-        self.schema = settings.schema
-        self._worker_id = worker_id
+        self.schema = terms.settings.schema
+        self._terms = terms
         self._finisher = finisher
         self._heard = heard
-        self._spare = Spare(settings, keep=keep)
+        self._spare = Spare(terms.settings, keep=keep)
 
-    def lend(self) -> AbstractContextManager[SyncConnection]:
+    def lend(self) -> AbstractContextManager[Any]:
         """Lend a connection to the worker's database."""
+        if self._terms.alias is not None:
+            return nullcontext(by_alias(self._terms.alias))
         return self._spare.lend()
 
-    def alend(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """Do what `lend` does, awaiting."""
+    def alend(self) -> AbstractAsyncContextManager[Any]:
+        """Do what `lend` does, awaiting; always a connection of psycopg's."""
         return self._spare.alend()
 
     def enclose(self, connection: object) -> AbstractContextManager[None]:
@@ -83,7 +102,7 @@ class Committer:
         ran = time.perf_counter() - job.began
         taken = [Ended(job, outcome, ran)]
         answers: list[list[Row]] = []
-        for statement in self._finisher.statements(self._worker_id, taken):
+        for statement in self._finisher.statements(self._terms.worker_id, taken):
             rows = yield statement
             if not answers and not rows:
                 raise LeaseLost(job.id)

@@ -46,13 +46,15 @@ def instead(job: ActiveJob, outcome: Outcome) -> Outcome:
     return failed(job, done.error)
 
 
-def afterthought(job: ActiveJob, outcome: Outcome) -> BaseException | None:
+def afterthought(
+    job: ActiveJob, done: Completion, outcome: Outcome
+) -> BaseException | None:
     """Return what there is to say of how a run ended whose job had completed before."""
     if outcome is CANCELLED:
         return None
     if outcome.ending != "completed":
         return outcome.error or JobError(job.id, outcome.reason or outcome.ending)
-    if outcome.result is not None:
+    if outcome.result is not None and outcome.encoded != done.outcome.encoded:
         return ConfigError(
             f"the handler of job {job.id} returned a value after its transaction had "
             "committed, and the value is lost; call job.complete(value) in the block"

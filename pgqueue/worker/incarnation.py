@@ -20,7 +20,7 @@ from pgqueue.ops.events import list_followed
 from pgqueue.worker.batch import alone
 from pgqueue.worker.batches import BatchExecutor
 from pgqueue.worker.claimer import Claimer
-from pgqueue.worker.committer import Committer
+from pgqueue.worker.committer import Committer, Terms
 from pgqueue.worker.dispatch import Dispatch
 from pgqueue.worker.executor import AsyncExecutor, ThreadExecutor
 from pgqueue.worker.finisher import Finisher
@@ -60,16 +60,16 @@ class Incarnation:
         self._pauses = worker.pauses
         self._loop = asyncio.get_running_loop()
         self._session = Session(worker.settings)
-        self._finisher = Finisher(
-            worker.emitter, worker.remove_on_complete, worker.remove_on_fail
-        )
+        keep = (worker.remove_on_complete, worker.remove_on_fail)
+        self._terms = Terms(worker.settings, worker_id, keep, worker.alias)
+        self._finisher = Finisher(worker.emitter, *keep)
         self._settling = Settling(worker, self._finisher)
         committed = self._settling.committed
         self._reporter = AsyncReporter(
             worker.settings,
             worker_id,
             worker.emitter,
-            Committer(worker.settings, worker_id, self._finisher, committed),
+            Committer(self._terms, self._finisher, committed),
         )
         self._batches = self._make_batches() if worker.batch is not None else None
         self._executor = self._make_executor()
@@ -211,10 +211,8 @@ class Incarnation:
         return ProcessExecutor(
             handlers,
             self._settling.settle,
-            settings=self._worker.settings,
-            worker_id=self._id,
+            terms=self._terms,
             emitter=self._emitter,
-            keep=(self._worker.remove_on_complete, self._worker.remove_on_fail),
             committed=self._settling.committed,
         )
 

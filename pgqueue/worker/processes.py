@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
-    from pgqueue.config import Settings
     from pgqueue.worker.active_job import ActiveJob
-    from pgqueue.worker.child import Keeps
+    from pgqueue.worker.committer import Terms
     from pgqueue.worker.emitter import Emitter
     from pgqueue.worker.executor import Settle
     from pgqueue.worker.handlers import Handlers
@@ -74,7 +73,6 @@ class ProcessExecutor:
     Args:
         handlers: functions that a child process can import.
         settle: called with the outcome of each run, on the loop.
-        keep: the retention of jobs that complete, and of those that fail.
         committed: called with a job that its handler has completed by a transaction.
     """
 
@@ -83,18 +81,14 @@ class ProcessExecutor:
         handlers: Handlers,
         settle: Settle,
         *,
-        settings: Settings,
-        worker_id: int,
+        terms: Terms,
         emitter: Emitter,
-        keep: Keeps,
         committed: Callable[[ActiveJob], None],
     ) -> None:
-        self._keep = keep
         self._committed = committed
         self._handlers = handlers
         self._settle = settle
-        self._settings = settings
-        self._worker_id = worker_id
+        self._terms = terms
         self._emitter = emitter
         self._loop = asyncio.get_running_loop()
         self._idle: list[Child] = []
@@ -162,10 +156,7 @@ class ProcessExecutor:
         ours, theirs = SPAWN.Pipe()
         process = SPAWN.Process(
             target=serve,
-            args=(
-                *(theirs, self._handlers, self._settings, self._worker_id),
-                self._keep,
-            ),
+            args=(theirs, self._handlers, self._terms),
             name="pgqueue-job",
             daemon=True,
         )

@@ -43,7 +43,7 @@ class Settling:
             outcome = instead(job, outcome)
         if done is not None and done.committed:
             self._tell(job)
-            if error := afterthought(job, outcome):
+            if error := afterthought(job, done, outcome):
                 self._emitter.error(error, f"job {job.id}, which had completed")
         elif outcome.strategy is not None:
             self._finisher.expect(job)

@@ -80,6 +80,9 @@ class Worker:
         ConfigError: an argument is out of its range. No I/O happens here.
     """
 
+    alias: str | None = None
+    """Django's connection that `job.transaction()` is on, in a worker of Django's."""
+
     def __init__(
         self,
         queues: str | Sequence[str],
