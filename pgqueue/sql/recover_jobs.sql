@@ -3,6 +3,7 @@
 -- run is no attempt; after `max_stalled` of them the job fails instead. Whoever deletes
 -- the lease row decides: a finish that comes later finds nothing. A job's own retention
 -- counts here too; it may have been written from SQL, so nonsense in it must not raise.
+-- A LIMIT for each body, or a plan may read all bodies to find those of a few.
 WITH ended AS MATERIALIZED (
     DELETE FROM pgqueue.lease l
     WHERE NOT EXISTS (
@@ -20,7 +21,9 @@ WITH ended AS MATERIALIZED (
         CASE WHEN k.flag = 'true' OR k.count ~ '^0+$' THEN 0
             WHEN k.age ~ '^\d{1,10}(\.\d+)?$' THEN k.age::double precision END AS age,
         CASE WHEN k.count ~ '^\d{1,15}$' THEN k.count::bigint END AS count
-    FROM lost l JOIN pgqueue.job j ON j.queue_id = l.queue_id AND j.id = l.job_id
+    FROM lost l CROSS JOIN LATERAL (
+        SELECT b.options FROM pgqueue.job b
+        WHERE b.queue_id = l.queue_id AND b.id = l.job_id LIMIT 1) AS j
     CROSS JOIN LATERAL (SELECT j.options -> 'remove_on_fail' AS rule) AS r
     CROSS JOIN LATERAL (SELECT json_typeof(r.rule) AS kind, r.rule #>> '{}' AS flag,
         CASE json_typeof(r.rule) WHEN 'object' THEN r.rule ->> 'age' END AS age,
@@ -32,7 +35,9 @@ WITH ended AS MATERIALIZED (
         (job_id, seq, queue_id, priority, attempt, stalled, moved)
     SELECT l.job_id, nextval('pgqueue.job_seq'), l.queue_id, j.priority, l.attempt - 1,
         l.stalled, true
-    FROM lost l JOIN pgqueue.job j ON j.queue_id = l.queue_id AND j.id = l.job_id
+    FROM lost l CROSS JOIN LATERAL (
+        SELECT b.priority FROM pgqueue.job b
+        WHERE b.queue_id = l.queue_id AND b.id = l.job_id LIMIT 1) AS j
     WHERE NOT l.failed
 ), kept AS (
     INSERT INTO pgqueue.finished (job_id, started_at, finished_at, expires_at,

@@ -98,7 +98,38 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "list_paused": {"queue_ids": [1]},
     "get_retention": {"queue": "paint"},
     "trim_events": {"queue_id": 1, "by_count": True, "limit": 50},
+    "count_pending": {"queue": "paint", "job_id": 7},
+    "find_expired": {"queue": "paint", "grace": 0, "limit": 50},
+    "find_kept_back": {"queue_id": 1, "limit": 50},
+    "find_key": {"queue": "paint", "key": "key-100"},
+    "list_blocked": {"queue": "paint", "key": -1, "id": 0, "limit": 101, "offset": 0},
+    "list_followed": {"queue_ids": [1]},
+    "list_leases": {"queue_ids": [1], "worker_id": 1},
+    "list_results": {"queue": "paint", "job_id": 7},
+    "list_settled": {"queue_id": 1, "job_id": 7, "state": "failed"},
+    "list_stacks": {"queue": "paint", "job_ids": [7, 8]},
+    "name_jobs": {"queue": "paint", "job_ids": [7, 8]},
+    # It finds all 500 leases.
+    "recover_jobs": {"max_stalled": 1, "reason": "r", "limit": 500},
+    "save_data": {"queue_id": 1, "lease_id": 1, "job_id": 7, "data": "{}"},
+    "save_progress": {"queue_id": 1, "lease_id": 1, "job_id": 7, "value": "1"}
+    | {"worker_id": 1},
+    "set_progress": {"queue": "paint", "job_id": 7, "value": "1"},
+    "trim_attempts": {"queue_id": 1, "job_ids": [7], "limits": [3]},
 }
+
+READ_THROUGH = {
+    "count_backlog": "counts, along an index without the table",
+    "count_jobs": "counts, along an index without the table",
+    "count_priorities": "counts, along an index without the table",
+    "find_delayed": "finds the oldest of all that are delayed, once a clean",
+    "find_occurrence": "may look for one that has begun, which is rare",
+    "find_waiting": "finds the oldest of all that wait, once a clean",
+    "list_added": "reads what the transaction of a test has added",
+    "search_jobs": "looks at no more jobs than it was allowed to",
+    "shift_clock": "moves the times of all jobs of a test",
+}
+"""Statements on large tables that are not held to a plan, and why."""
 
 ADD_PARTS = {
     "the key of add_jobs": "SELECT j.id FROM pgqueue.job j"
@@ -200,7 +231,10 @@ def own_nodes(top: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from own_nodes(child)
 
 
-LOOKED_UP = {"job": "id", "attempt": "job_id", "progress": "job_id"}
+FEW = {"recover_jobs": {"lease", "worker"}}
+"""Tables that a statement does read through: as many rows as there are claims."""
+
+LOOKED_UP = {"job": "(id|key)", "attempt": "job_id", "progress": "job_id"}
 
 
 def blind_lookups(top: dict[str, Any]) -> list[str]:
