@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
@@ -9,13 +10,14 @@ from hypothesis.stateful import rule
 
 from model.books import FINISHED, Record
 from model.table import STATES, Table, queues, which
-from pgqueue import FlowNode, JobError, KeepJobs
+from pgqueue import FlowNode, JobError, KeepJobs, NewJob
 
 if TYPE_CHECKING:
     from pgqueue.types import FlowJob, Job
 
 policies = st.sampled_from(["fail", "continue", "ignore", "remove"])
 keeps = st.sampled_from([None, None, True, 1, KeepJobs(age=1000, count=2), False])
+keys = st.sampled_from([None, None, "k", "l"])
 options = st.fixed_dictionaries(
     {
         "delay": st.sampled_from([None, None, 1000, 3000]),
@@ -66,15 +68,39 @@ class Adding(Table):
             **more,
         )
 
-    @rule(name=queues, given=options)
-    def add(self, name: str, given: dict[str, Any]) -> None:
-        job = self.queues[name].add("n", connection=self.connection, **given)
-        self.books.add(self.entered(job, given))
+    @rule(name=queues, given=options, key=keys)
+    def add(self, name: str, given: dict[str, Any], key: str | None) -> None:
+        job = self.queues[name].add("n", key=key, connection=self.connection, **given)
+        self.enter(job, given, key)
 
-    @rule(tree=trees)
-    def add_flow(self, tree: dict[str, Any]) -> None:
-        added = self.flows.add(node(tree), connection=self.connection)
-        self.enter_flow(added, tree, None)
+    @rule(name=queues, given=st.lists(st.tuples(options, keys), max_size=4))
+    def add_bulk(self, name: str, given: list[tuple[dict[str, Any], Any]]) -> None:
+        new = [NewJob("n", key=key, **options) for options, key in given]
+        jobs = self.queues[name].add_bulk(new, connection=self.connection)
+        for job, (options, key) in zip(jobs, given, strict=True):
+            self.enter(job, options, key)
+
+    def enter(self, job: Job, given: dict[str, Any], key: str | None) -> None:
+        """Take in a job, unless its key is another's: then that one was returned."""
+        standing = self.books.keyed(job.queue, key)
+        if standing is None:
+            self.books.add(self.entered(job, given, key=key))
+        else:
+            assert job.id == standing.id
+            assert job.state == standing.state
+            self.books.tell(standing, "duplicated")
+
+    @rule(tree=trees, key=keys)
+    def add_flow(self, tree: dict[str, Any], key: str | None) -> None:
+        root = dataclasses.replace(node(tree), key=key)
+        added = self.flows.add(root, connection=self.connection)
+        standing = self.books.keyed(tree["queue"], key)
+        if standing is None:
+            self.enter_flow(added, tree, None)
+            self.books.jobs[added.job.id].key = key
+        else:
+            assert added.job.id == standing.id
+            self.books.tell(standing, "duplicated")
 
     def enter_flow(self, added: FlowJob, tree: Any, parent: int | None) -> None:
         one = self.entered(added.job, tree["options"], parent=parent)

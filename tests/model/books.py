@@ -33,6 +33,7 @@ class Record:
     runs: int = 0
     due: float | None = None
     parent: int | None = None
+    key: str | None = None
     rules: dict[str, Any] = field(default_factory=dict)
     added_at: float = 0.0
     finished_at: float = 0.0
@@ -87,6 +88,11 @@ class Books:
     def line(self, queue: str) -> list[Record]:
         """Return the waiting jobs of a queue as they will be claimed."""
         return sorted(self.of(queue, "waiting"), key=lambda j: (j.priority, j.place))
+
+    def keyed(self, queue: str, key: str | None) -> Record | None:
+        """Return the job of a queue that has a key."""
+        found = (j for j in self.jobs.values() if j.queue == queue and j.key == key)
+        return None if key is None else next(found, None)
 
     def add(self, job: Record, policy: str | None = None) -> None:
         """Take in a job that was just added."""

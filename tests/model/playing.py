@@ -16,6 +16,8 @@ from pgqueue.worker.finisher import Finisher
 from pgqueue.worker.intake import Intake
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from psycopg import Connection
 
     from pgqueue.worker.outcome import Outcome
@@ -67,21 +69,24 @@ class Player:
             rows = self.send(intake.claim(self.id, limit, 0.0))
         return [ActiveJob(self.queue, self.queue_id, row) for row in rows]
 
-    def finish(self, job: ActiveJob, outcome: Outcome, *, releases: bool) -> bool:
-        """Write an outcome; return whether it counted.
+    def finish(
+        self, ended: Sequence[tuple[ActiveJob, Outcome]], *, releases: bool
+    ) -> set[int]:
+        """Write outcomes together; return the ids of the jobs whose outcome counted.
 
         Args:
-            releases: false: the worker is gone before it looked at the parent.
+            releases: false: the worker is gone before it looked at the parents.
         """
         finisher = Finisher(Emitter(), None, None)
-        finisher.add(job, outcome, 0.01)
+        for job, outcome in ended:
+            finisher.add(job, outcome, 0.01)
         taken = finisher.take()
         with self.connection.transaction():
             answers = [self.send(one) for one in finisher.statements(self.id, taken)]
         parents = finisher.settle(taken, answers)
         if parents and releases:
             run(self.connection, release(parents), "pgqueue")
-        return any(row[0] == job.id for rows in answers for row in rows)
+        return {row[0] for rows in answers for row in rows}
 
     def send(self, statement: Statement) -> list[Any]:
         """Execute one statement."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -12,6 +13,14 @@ from pgqueue.db.run import run
 from pgqueue.ops import maintenance
 from pgqueue.ops.flows import release
 from pgqueue.worker.outcome import CHILDREN, COMPLETED, RELEASED, Outcome
+
+if TYPE_CHECKING:
+    from model.books import Record
+    from pgqueue.worker.active_job import ActiveJob
+
+endings = st.sampled_from(
+    ["completed", "result", "failed", "again", "later", "released", "children"]
+)
 
 
 class Running(Table):
@@ -34,52 +43,61 @@ class Running(Table):
         self.held += claimed
 
     @rule(
-        which=which,
-        ending=st.sampled_from(
-            [
-                "completed",
-                "completed",
-                "failed",
-                "again",
-                "later",
-                "released",
-                "children",
-            ]
-        ),
+        endings=st.lists(st.tuples(which, endings), min_size=1, max_size=3),
         delay=st.sampled_from([0.0, 2000.0]),
         releases=st.sampled_from([True, True, True, False]),
     )
-    def finish(self, which: int, ending: str, delay: float, releases: bool) -> None:
-        if not self.held:
+    def finish(
+        self, endings: list[tuple[int, str]], delay: float, releases: bool
+    ) -> None:
+        """Write the outcomes of one or more jobs of a queue in one go."""
+        ended: list[tuple[ActiveJob, Outcome]] = []
+        parents: set[int | None] = set()
+        for nth, ending in endings:
+            name = ended[0][0].queue if ended else None
+            mine = [job for job in self.held if name in (None, job.queue)]
+            if mine:
+                active = mine[nth % len(mine)]
+                self.held.remove(active)
+                ended.append((active, self.outcome(active, ending, delay)))
+        if not ended:
             return
-        active = self.held.pop(which % len(self.held))
-        books, job = self.books, self.books.jobs[active.id]
-        player = self.players[active.queue]
+        player = self.players[ended[0][0].queue]
+        ids = {active.id for active, _ in ended}
+        assert ids <= player.finish(ended, releases=releases)
+        for active, outcome in ended:
+            parents.add(self.note(self.books.jobs[active.id], outcome))
+        if releases:
+            self.books.release({one for one in parents if one is not None})
+
+    def outcome(self, active: ActiveJob, ending: str, delay: float) -> Outcome:
+        job = self.books.jobs[active.id]
         if ending == "again":
             ending = "retry" if job.attempt < job.attempts else "failed"
-        outcome = {
+        return {
             "completed": COMPLETED,
+            "result": Outcome("completed", encoded="1"),
             "failed": Outcome("failed", reason="it broke"),
             "retry": Outcome("retry", reason="it broke", delay=delay),
             "later": Outcome("later", delay=delay),
             "released": RELEASED,
             "children": CHILDREN,
         }[ending]
-        assert player.finish(active, outcome, releases=releases)
-        parents: set[int | None] = set()
+
+    def note(self, job: Record, outcome: Outcome) -> int | None:
+        """Enter an outcome in the books; return who may go on."""
+        books, ending = self.books, outcome.ending
         if ending in ("completed", "failed"):
-            parents = {books.finish(job, ending)}
-        elif ending == "children":
+            return books.finish(job, ending)
+        if ending == "children":
             job.attempt -= 1
             books.put(job, "waiting_children")
-            parents = {job.id}
-        else:
-            job.attempt -= ending != "retry"
-            job.runs += ending == "retry"
-            job.due = books.now + delay if ending != "released" else None
-            books.ready(job)
-        if releases:
-            books.release({one for one in parents if one is not None})
+            return job.id
+        job.attempt -= ending != "retry"
+        job.runs += ending == "retry"
+        job.due = books.now + outcome.delay if ending != "released" else None
+        books.ready(job)
+        return None
 
     @rule(name=queues, releases=st.booleans())
     def worker_dies(self, name: str, releases: bool) -> None:
@@ -103,4 +121,4 @@ class Running(Table):
         active, worker_id = self.lost[which % len(self.lost)]
         player = copy.copy(self.players[active.queue])
         player.id = worker_id
-        assert not player.finish(active, COMPLETED, releases=True)
+        assert player.finish([(active, COMPLETED)], releases=True) == set()
