@@ -71,6 +71,9 @@ class Books:
     marks: set[int] = field(default_factory=set)
     paused: set[str] = field(default_factory=set)
     most: dict[str, int] = field(default_factory=dict)
+    rate: dict[str, int] = field(default_factory=dict)
+    until: dict[str, float] = field(default_factory=dict)
+    starts: list[tuple[str, float]] = field(default_factory=list)
     told: Counter[tuple[int, str]] = field(default_factory=Counter)
     homes: dict[int, str] = field(default_factory=dict)
 
@@ -93,6 +96,29 @@ class Books:
         """Return the job of a queue that has a key."""
         found = (j for j in self.jobs.values() if j.queue == queue and j.key == key)
         return None if key is None else next(found, None)
+
+    def limited(self, queue: str) -> bool:
+        """Whether a queue as a whole lets not everything start."""
+        held = self.until.get(queue, self.now) > self.now
+        return queue in self.most or queue in self.rate or held
+
+    def room(self, queue: str) -> int:
+        """Return how many jobs of a queue may start now."""
+        if queue in self.paused or self.until.get(queue, self.now) > self.now:
+            return 0
+        room = self.most.get(queue, 1000) - len(self.of(queue, "active"))
+        if queue in self.rate:
+            room = min(room, self.rate[queue] - self.starts.count((queue, self.now)))
+        return max(0, room)
+
+    def start(self, jobs: list[Record], worker: int) -> None:
+        """Let jobs run under a worker's lease."""
+        for job in jobs:
+            job.attempt += 1
+            self.put(job, "active")
+            job.holder = worker
+            if job.queue in self.rate:
+                self.starts.append((job.queue, self.now))
 
     def add(self, job: Record, policy: str | None = None) -> None:
         """Take in a job that was just added."""

@@ -30,6 +30,7 @@ LATER = ";".join(
         "finished": ["finished_at", "expires_at"],
         "dedup": ["expires_at"],
         "rate": ["claimed_at"],
+        "queue": ["limited_until"],
     }.items()
 )
 

@@ -29,17 +29,10 @@ class Running(Table):
     @rule(name=queues, limit=st.integers(1, 3))
     def claim(self, name: str, limit: int) -> None:
         books, player = self.books, self.players[name]
-        most = books.most.get(name)
-        expected = [] if name in books.paused else books.line(name)[:limit]
-        if most is not None:
-            room = max(0, most - len(books.of(name, "active")))
-            expected = expected[:room]
-        claimed = player.claim(limit, limited=most is not None)
+        expected = books.line(name)[: min(limit, books.room(name))]
+        claimed = player.claim(limit, limited=books.limited(name))
         assert [job.id for job in claimed] == [job.id for job in expected]
-        for job in expected:
-            job.attempt += 1
-            books.put(job, "active")
-            job.holder = player.id
+        books.start(expected, player.id)
         self.held += claimed
 
     @rule(

@@ -11,6 +11,9 @@ from model.books import FINISHED
 from model.table import Table, queues
 from pgqueue import QueueNotEmpty
 
+WINDOW = 1000
+"""Of a rate, in seconds: once time has passed, all its starts are out of it."""
+
 
 class Sweeping(Table):
     """Pauses, limits and empties queues."""
@@ -31,6 +34,20 @@ class Sweeping(Table):
         self.books.most.pop(name, None)
         if most is not None:
             self.books.most[name] = most
+
+    @rule(name=queues, starts=st.sampled_from([None, 1, 3]))
+    def limit_rate(self, name: str, starts: int | None) -> None:
+        self.queues[name].set_rate_limit(starts, WINDOW, connection=self.connection)
+        if starts is None:
+            self.books.rate.pop(name, None)
+            self.books.starts = [one for one in self.books.starts if one[0] != name]
+        else:
+            self.books.rate[name] = starts
+
+    @rule(name=queues, delay=st.sampled_from([0, 1000, 2000]))
+    def hold(self, name: str, delay: int) -> None:
+        self.queues[name].rate_limit(delay, connection=self.connection)
+        self.books.until[name] = self.books.now + delay
 
     @rule(name=queues, delayed=st.booleans())
     def drain(self, name: str, delayed: bool) -> None:
@@ -91,3 +108,5 @@ class Sweeping(Table):
         books.forget(books.of(name, *FINISHED))
         books.paused.discard(name)
         books.most.pop(name, None)
+        books.rate.pop(name, None)
+        books.until.pop(name, None)
