@@ -1,5 +1,14 @@
 -- reset_queue: settings
--- Make a queue as if it was never used; its id stays, because workers remember it.
+-- Make a queue as if it was never used; its id stays, because workers remember it. Starts
+-- of a rate and times of deduplication go that would count against the jobs to come; not
+-- the id of a job that was added meanwhile.
+WITH unrated AS (
+    DELETE FROM pgqueue.rate r WHERE r.queue_id = %(queue_id)s
+), freed AS (
+    DELETE FROM pgqueue.dedup d
+    WHERE d.queue_id = %(queue_id)s AND NOT EXISTS (
+        SELECT FROM pgqueue.job j WHERE j.queue_id = d.queue_id AND j.id = d.job_id)
+)
 UPDATE pgqueue.queue
 SET paused = false, completed_age = DEFAULT, completed_count = DEFAULT,
     failed_age = DEFAULT, failed_count = DEFAULT, concurrency = NULL, rate_max = NULL,

@@ -10,7 +10,7 @@ import pytest
 
 from pgqueue import AsyncQueue, ConfigError, Limits, NewJob, Queue, Worker
 from waiting import until, until_async
-from working import KINDS, work_for
+from working import KINDS, drain, work_for
 
 if TYPE_CHECKING:
     from conftest import Sql
@@ -65,6 +65,17 @@ def test_obliterate_takes_the_limits_along(queue: Queue) -> None:
     queue.set_rate_limit(1)
     queue.obliterate()
     assert queue.limits() == Limits()
+
+
+async def test_obliterate_forgets_the_starts_that_a_rate_has_counted(
+    dsn: str, queue: Queue, sql: Sql
+) -> None:
+    queue.set_rate_limit(1, 3600)
+    queue.add("n")
+    await drain(Worker("work", print, dsn=dsn))
+    assert sql.value("SELECT sum(count) FROM pgqueue.rate") == 1
+    queue.obliterate()
+    assert sql.all("SELECT * FROM pgqueue.rate") == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

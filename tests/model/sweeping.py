@@ -109,4 +109,5 @@ class Sweeping(Table):
         books.paused.discard(name)
         books.most.pop(name, None)
         books.rate.pop(name, None)
+        books.starts = [one for one in books.starts if one[0] != name]
         books.until.pop(name, None)

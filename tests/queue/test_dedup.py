@@ -228,6 +228,16 @@ def test_an_id_is_free_once_retention_took_its_job(
     assert queue.add("n", dedup=SIMPLE).id != first.id
 
 
+def test_obliterate_ends_a_throttle_whose_job_is_gone(
+    queue: Queue, worker: HandWorker
+) -> None:
+    first = queue.add("n", dedup=THROTTLE)
+    worker.finish(worker.claim(), "removed", ended="completed")
+    assert queue.add("n", dedup=THROTTLE).id == first.id
+    queue.obliterate()
+    assert queue.add("n", dedup=THROTTLE).id != first.id
+
+
 def test_an_id_whose_job_finished_by_other_means_blocks_no_add(
     queue: Queue, worker: HandWorker, sql: Sql
 ) -> None:
