@@ -54,9 +54,9 @@ class Joining(Located, Caller):
         alias = alias_of(connection, self._database)
         return True if alias is None else is_joined(alias)
 
-    def _joined(self) -> object:
-        alias = alias_of(None, self._database)
-        return alias if alias is not None and is_joined(alias) else None
+    @property
+    def _alias(self) -> str | None:
+        return alias_of(None, self._database)
 
 
 class AsyncJoining(Located, AsyncCaller):

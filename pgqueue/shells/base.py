@@ -60,8 +60,9 @@ class Caller:
         """Whether a call is a part of a transaction that is not ours."""
         return connection is not None
 
-    def _joined(self) -> object:
-        """Return whose transaction a call without `connection=` would be a part of."""
+    @property
+    def _alias(self) -> str | None:
+        """Django's alias that a call without `connection=` is on, if it is."""
         return None
 
     def _walk(self, course: Course[T], connection: Any) -> T:

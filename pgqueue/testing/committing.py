@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
-    from pgqueue.config import Settings
     from pgqueue.worker.finisher import Finisher
 
 
@@ -32,15 +31,13 @@ class TestCommitter(Committer):
 
     def __init__(
         self,
-        settings: Settings,
-        worker_id: int,
+        terms: Terms,
         finisher: Finisher,
         *,
         pool: Any,
         lent: Any,
         asynchronous: bool,
     ) -> None:
-        terms = Terms(settings, worker_id)
         super().__init__(terms, finisher, lambda _job: None, keep=False)
         self._pool = pool
         self._lent = lent

@@ -10,12 +10,14 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgqueue import options
+from pgqueue.db.django import by_alias
 from pgqueue.errors import ConfigError
 from pgqueue.ops.leases import save_progress
 from pgqueue.testing.committing import TestCommitter
 from pgqueue.testing.reaching import acaller, caller, name_of
 from pgqueue.testing.running import Run, Runner
 from pgqueue.worker.active_job import Done
+from pgqueue.worker.committer import Terms
 from pgqueue.worker.emitter import Emitter
 from pgqueue.worker.executor import plain
 from pgqueue.worker.reporter import ThreadReporter
@@ -229,12 +231,15 @@ class SyncBench:
 
     def committer(self, worker_id: int, finisher: Finisher) -> Committer:
         via, lent = self._via, self._connection
+        alias = via._alias  # noqa: SLF001
+        if lent is None and alias is not None:
+            wrapper = by_alias(alias)
+            lent = None if wrapper.get_autocommit() else wrapper
         return TestCommitter(
-            via._settings,  # noqa: SLF001
-            worker_id,
+            Terms(via._settings, worker_id, alias=alias),  # noqa: SLF001
             finisher,
             pool=via._pool,  # noqa: SLF001
-            lent=via._joined() if lent is None else lent,  # noqa: SLF001
+            lent=lent,
             asynchronous=False,
         )
 
@@ -286,8 +291,7 @@ class AsyncBench:
     def committer(self, worker_id: int, finisher: Finisher) -> Committer:
         via = self._via
         return TestCommitter(
-            via._settings,  # noqa: SLF001
-            worker_id,
+            Terms(via._settings, worker_id),  # noqa: SLF001
             finisher,
             pool=via._pool,  # noqa: SLF001
             lent=self._connection,

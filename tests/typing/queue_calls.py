@@ -34,6 +34,8 @@ from pgqueue import (
 
 if TYPE_CHECKING:
     import psycopg
+    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.orm import Session
 
 
 def adding(queue: Queue, connection: psycopg.Connection) -> None:
@@ -153,3 +155,20 @@ def batches() -> None:
 
     Worker("work", each, batch=Batch(50, min_size=10, wait=timedelta(seconds=2)))
     Worker("work", each, batch=50)  # type: ignore[arg-type]
+
+
+def transactions(job: ActiveJob, session: Session) -> None:
+    with job.transaction() as connection:
+        connection.execute("SELECT 1")
+    with job.transaction(session) as same:
+        same.flush()
+    with job.transaction(connection="default") as alias:
+        assert_type(alias, str)
+    job.complete({"ok": True})
+
+
+async def awaited_transactions(job: ActiveJob, session: AsyncSession) -> None:
+    async with job.transaction() as connection:
+        await connection.execute("SELECT 1")
+    async with job.transaction(connection=session) as same:
+        await same.flush()
