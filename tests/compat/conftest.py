@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from invariants import assert_consistent
-from pgqueue.compat.bullmq import FlowProducer, Queue, QueueEvents, Worker
+from pgqueue.compat.bullmq import FlowProducer, Job, Queue, QueueEvents, Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
 
 
 PATIENCE = 15.0
+
+
+async def busy(seconds: float) -> None:
+    """Be a processor that takes so long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await asyncio.Event().wait()
+
+
+async def returns(job: Job, token: str) -> Any:
+    return job.data
+
+
+async def raises(job: Job, token: str) -> Any:
+    raise RuntimeError("Failed")
 
 
 class Made:

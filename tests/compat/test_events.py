@@ -1,16 +1,14 @@
-"""`QueueEvents` of the compatibility module, and the modules' names."""
+"""`QueueEvents`, its producer, and abort signals of the compatibility module."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from compat.conftest import Heard
 from pgqueue import ConfigError
-from pgqueue.compat import bullmq
 from pgqueue.compat.bullmq import (
     AbortController,
     AbortError,
@@ -24,27 +22,6 @@ from waiting import until_async
 
 if TYPE_CHECKING:
     from compat.conftest import Made
-
-MODULES = {
-    "custom_errors": ("WaitingChildrenError", "UnrecoverableError"),
-    "lock_manager": ("LockManager",),
-    "job_scheduler": ("JobScheduler", "default_repeat_strategy"),
-    "queue": ("Queue",),
-    "worker": ("Worker",),
-    "job": ("Job",),
-    "flow_producer": ("FlowProducer",),
-    "queue_events": ("QueueEvents",),
-    "queue_events_producer": ("QueueEventsProducer",),
-    "abort_controller": ("AbortController", "AbortSignal", "AbortError"),
-}
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_every_module_has_its_names(module: str) -> None:
-    found = importlib.import_module(f"pgqueue.compat.bullmq.{module}")
-    for name in MODULES[module]:
-        assert getattr(found, name)
-        assert getattr(bullmq, name, getattr(found, name)) is getattr(found, name)
 
 
 async def returns(job: Job, token: str) -> Any:
@@ -140,6 +117,26 @@ def test_a_new_loop_starts_afresh(dsn: str) -> None:
     assert [asyncio.run(work()), asyncio.run(work())] == ["1", "2"]
 
 
+def test_an_object_that_was_made_before_any_loop_works_in_each(dsn: str) -> None:
+    queue = Queue("paint", {"connection": dsn})
+    worker = Worker("paint", returns, {"connection": dsn, "autorun": False})
+
+    async def add() -> Any:
+        return (await queue.add("paint", 1)).id
+
+    async def work() -> Any:
+        heard = Heard(worker, "completed")
+        running = asyncio.ensure_future(worker.run())
+        await heard.wait(2)
+        await worker.close()
+        await running
+        await queue.close()
+        return sorted(call[1].id for call in heard.calls)
+
+    assert [asyncio.run(add()), asyncio.run(add())] == ["1", "2"]
+    assert asyncio.run(work()) == ["1", "2"]
+
+
 async def test_from_the_end_only_what_comes_is_told(made: Made, queue: Queue) -> None:
     begin = made.events(lastEventId="0")
     seen = Heard(begin, "added")
@@ -158,3 +155,42 @@ async def test_from_the_end_only_what_comes_is_told(made: Made, queue: Queue) ->
 async def test_another_last_event_id_is_refused() -> None:
     with pytest.raises(ConfigError, match="lastEventId"):
         QueueEvents("paint", {"lastEventId": "5-1", "autorun": False})
+
+
+async def test_each_kind_of_event_has_the_job_s_id(made: Made, queue: Queue) -> None:
+    names = ("added", "waiting", "delayed", "active", "progress", "failed", "removed")
+    events = made.events(lastEventId="0")
+    heard = Heard(events, *names, *(f"{name}:own" for name in names))
+
+    async def fails(job: Job, token: str) -> None:
+        await job.updateProgress({"half": True})
+        raise RuntimeError("Failed")
+
+    await queue.add("paint", 1, {"jobId": "own", "attempts": 2, "backoff": 1})
+    made.worker(fails)
+    await until_async(lambda: "failed:own" in [call[0] for call in heard.calls])
+    await queue.remove("own")
+    await until_async(lambda: "removed:own" in [call[0] for call in heard.calls])
+    told = {call[0]: call[1] for call in heard.calls}
+    assert set(told) == {*names, *(f"{name}:own" for name in names)}
+    assert {args["jobId"] for args in told.values()} == {"own"}
+    assert told["progress"]["data"] == {"half": True}
+    assert told["failed"]["failedReason"] == "Failed"
+
+
+async def test_events_of_the_queue_have_no_job(made: Made, queue: Queue) -> None:
+    heard = Heard(made.events(lastEventId="0"), "paused", "resumed", "drained")
+    await queue.pause()
+    await queue.resume()
+    await queue.add("paint", 1)
+    made.worker(returns)
+    calls = await heard.wait(3)
+    assert [call[0] for call in calls] == ["paused", "resumed", "drained"]
+    assert all("jobId" not in call[1] for call in calls)
+
+
+async def test_a_published_event_needs_a_name(made: Made) -> None:
+    producer = QueueEventsProducer("paint")
+    with pytest.raises(ValueError, match="eventName"):
+        await producer.publishEvent({"text": "hello"})
+    await producer.close()

@@ -156,6 +156,17 @@ async def test_the_jobs_of_a_paused_queue_are_waiting(queue: Queue) -> None:
     assert not await queue.isPaused()
 
 
+async def test_paused_jobs_are_the_waiting_ones_of_a_paused_queue(queue: Queue) -> None:
+    job = await queue.add("paint", {})
+    assert await queue.getJobCounts("paused") == {"paused": 0}
+    assert await queue.getJobs(["paused"]) == []
+    await queue.pause()
+    assert await queue.getJobCounts("paused", "wait") == {"paused": 1, "wait": 1}
+    assert await queue.getJobCountByTypes("paused", "waiting") == 1
+    assert [one.id for one in await queue.getJobs(["paused", "wait"])] == [job.id]
+    assert [one.id for one in await queue.getJobs(["paused"])] == [job.id]
+
+
 async def test_drain_keeps_the_delayed_unless_asked(queue: Queue) -> None:
     await queue.add("a", {})
     await queue.add("a", {}, {"priority": 1})
@@ -223,44 +234,6 @@ async def test_data_and_progress_are_replaced(queue: Queue) -> None:
     read = await Job.fromId(queue, str(job.id))
     assert read is not None
     assert (read.data, read.progress) == ({"b": 2}, {"half": True})
-
-
-async def test_global_limits_are_set_told_and_taken_off(queue: Queue) -> None:
-    assert await queue.getGlobalConcurrency() is None
-    assert await queue.removeGlobalConcurrency() == 0
-    await queue.setGlobalConcurrency(4)
-    assert await queue.getGlobalConcurrency() == 4
-    assert await queue.removeGlobalConcurrency() == 1
-    assert await queue.getGlobalRateLimit() is None
-    assert await queue.removeGlobalRateLimit() == 0
-    await queue.setGlobalRateLimit(10, 1000)
-    assert await queue.getGlobalRateLimit() == {"max": 10, "duration": 1000}
-    assert await queue.removeGlobalRateLimit() == 2
-    assert await queue.getRateLimitTtl() == -2
-    assert await queue.removeRateLimitKey() == 0
-    await queue.rateLimit(5000)
-    assert 0 < await queue.getRateLimitTtl() <= 5000
-    assert await queue.removeRateLimitKey() == 1
-    assert await queue.getRateLimitTtl() == -2
-
-
-@pytest.mark.parametrize("extra", [{}, {"ttl": 5000}, {"ttl": 5000, "extend": True}])
-async def test_a_duplicate_is_the_job_that_stands(
-    queue: Queue, extra: dict[str, Any]
-) -> None:
-    opts = {"deduplication": {"id": "d", **extra}}
-    first = await queue.add("a", 1, opts)
-    assert (await queue.add("a", 2, opts)).id == first.id
-    assert await queue.getJobCountByTypes() == 1
-
-
-async def test_a_delayed_duplicate_is_replaced_if_asked(queue: Queue) -> None:
-    rule = {"id": "d", "ttl": 9000, "extend": True, "replace": True}
-    opts = {"deduplication": rule, "delay": 9000}
-    await queue.add("a", 1, opts)
-    last = await queue.add("a", 2, opts)
-    [standing] = await queue.getDelayed()
-    assert (standing.id, standing.data) == (last.id, 2)
 
 
 async def test_a_parent_must_exist(queue: Queue) -> None:

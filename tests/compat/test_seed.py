@@ -19,7 +19,7 @@ def _configured(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_the_queue() -> None:
-    queue = Queue("paint")
+    queue = Queue()
     await queue.add("paint", {"color": "blue"}, {"delay": 5000})
     assert len(await queue.addBulk([{}, {}])) == 2
     assert await queue.count() == 3

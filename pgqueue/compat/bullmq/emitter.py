@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Final
 
 from pgqueue import telemetry
+from pgqueue.errors import ConfigError
 from pgqueue.worker.outcome import describe
 
 if TYPE_CHECKING:
@@ -25,7 +26,14 @@ class EventEmitter:
         self._listeners: dict[str, list[Listener]] = {}
 
     def on(self, event: str, callback: Listener) -> None:
-        """Call *callback* on every *event*."""
+        """Call *callback* on every *event*.
+
+        Raises:
+            ConfigError: it is no function, or an async one: nobody would await it.
+        """
+        given: object = callback
+        if not callable(given) or inspect.iscoroutinefunction(given):
+            raise ConfigError.bad("listener", callback, "a function that is not async")
         self._listeners.setdefault(event, []).append(callback)
 
     def off(self, event: str, callback: Listener) -> None:

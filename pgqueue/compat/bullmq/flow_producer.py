@@ -11,6 +11,7 @@ from pgqueue.compat.bullmq.custom_errors import MissingParent
 from pgqueue.compat.bullmq.job import Job
 from pgqueue.compat.bullmq.link import Link
 from pgqueue.compat.bullmq.options import new_job, policy, qualified_name
+from pgqueue.compat.bullmq.unsupported import ENDPOINT, Explained, check_options
 from pgqueue.errors import JobNotFound
 from pgqueue.ops import flows, queues
 from pgqueue.types import FlowNode
@@ -81,7 +82,7 @@ class Plan:
         return {self.queue}.union(*(child.queues() for child in self.children))
 
 
-class FlowProducer:
+class FlowProducer(Explained):
     """Adds flows.
 
     Args:
@@ -94,10 +95,11 @@ class FlowProducer:
     ) -> None:
         given = dict(opts or {})
         alone = opts is None and isinstance(redisOpts, dict)
-        if alone and {"prefix", "connection"} & set(redisOpts):
+        if alone and {"prefix", "connection", "backend"} & set(redisOpts):
             given, redisOpts = dict(redisOpts), None
         if redisOpts:
             given["connection"] = redisOpts
+        check_options("flow producer", given, ENDPOINT)
         self.opts = given
         self.prefix: str = given.get("prefix", "bull")
         self.closing = False

@@ -10,9 +10,15 @@ from pgqueue.errors import ConfigError
 from pgqueue.ops import getters, queues
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from pgqueue.compat.bullmq.link import Link
+
+
+def unrepeated(kinds: list[str]) -> list[str]:
+    """Return the types without those that say "waiting" in another word."""
+    same = [kind for kind in ("waiting", "wait", "paused") if kind in kinds]
+    return [kind for kind in kinds if kind not in same[1:]]
 
 
 class Getters:
@@ -20,6 +26,7 @@ class Getters:
 
     link: Link
     opts: dict[str, Any]
+    isPaused: Callable[[], Awaitable[bool]]
 
     def sanitizeJobTypes(self, types: Sequence[str]) -> list[str]:
         """Return the types without duplicates; all of them for none."""
@@ -34,9 +41,9 @@ class Getters:
     ) -> list[Job]:
         """Return a stretch of the jobs of each type, newest first, or as they run."""
         asked = [types] if isinstance(types, str) else types
-        kinds = [one for one in self.sanitizeJobTypes(asked) if one != "paused"]
-        if "wait" in kinds and "waiting" in kinds:
-            kinds.remove("wait")
+        kinds = unrepeated(self.sanitizeJobTypes(asked))
+        if "paused" in kinds and not await self.isPaused():
+            kinds.remove("paused")
         found = []
         for kind in kinds:
             if kind not in reading.STATES:
@@ -88,20 +95,17 @@ class Getters:
         counts = await self.link.read(queues.counts(self.link.queue))
         found = {}
         for kind in self.sanitizeJobTypes(types):
-            if kind == "paused":
-                found[kind] = 0
-                continue
             if kind not in reading.STATES:
                 raise ConfigError.bad("types", kind, ", ".join(reading.STATES))
             found[kind] = getattr(counts, reading.STATES[kind])
+        if found.get("paused") and not await self.isPaused():
+            found["paused"] = 0
         return found
 
     async def getJobCountByTypes(self, *types: str) -> int:
         """Return how many jobs there are of these types."""
         counts = await self.getJobCounts(*types)
-        if "wait" in counts and "waiting" in counts:
-            del counts["wait"]
-        return sum(counts.values())
+        return sum(counts[kind] for kind in unrepeated(list(counts)))
 
     async def getWaitingCount(self) -> int:
         """Return how many jobs wait without priority."""

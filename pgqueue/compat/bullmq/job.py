@@ -9,7 +9,6 @@ from pgqueue.compat.bullmq import reading
 from pgqueue.compat.bullmq.options import (
     check_json,
     given_options,
-    millis,
     public_id,
 )
 from pgqueue.compat.bullmq.settling import (
@@ -21,8 +20,11 @@ from pgqueue.compat.bullmq.settling import (
     save_progress,
     wait_for_children,
 )
+from pgqueue.compat.bullmq.units import check_millis, check_whole, millis
+from pgqueue.compat.bullmq.unsupported import Explained
 from pgqueue.errors import JobNotFound, JobStateError
 from pgqueue.ops import control, jobs
+from pgqueue.options import MAX_PRIORITY
 from pgqueue.types import JobState
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class Owner(Protocol):
     opts: dict[str, Any]
 
 
-class Job:
+class Job(Explained):
     """A job; its attributes are those of when it was read, or of what was done with it."""
 
     def __init__(
@@ -212,7 +214,8 @@ class Job:
     async def changePriority(self, opts: Mapping[str, Any]) -> None:
         """Give a job that has not started another priority."""
         number = await self._number("changePriority")
-        priority, lifo = int(opts.get("priority") or 0), bool(opts.get("lifo"))
+        priority, lifo = opts.get("priority") or 0, bool(opts.get("lifo"))
+        priority = check_whole("priority", priority, 0, MAX_PRIORITY)
         op = control.change_priority(self.link.queue, number, priority, lifo=lifo)
         await self.link.run(op)
         self.priority = priority
@@ -220,7 +223,8 @@ class Job:
     async def changeDelay(self, delay: int) -> None:
         """Count the delay of a delayed job anew."""
         number = await self._number("changeDelay")
-        await self.link.run(control.change_delay(self.link.queue, number, delay / 1000))
+        after = check_millis("delay", delay) / 1000
+        await self.link.run(control.change_delay(self.link.queue, number, after))
         self.delay = delay
 
     async def remove(self, opts: Mapping[str, Any] | None = None) -> None:

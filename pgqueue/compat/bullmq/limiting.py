@@ -6,8 +6,9 @@ import math
 from typing import TYPE_CHECKING
 
 from pgqueue.compat.bullmq import reading
+from pgqueue.compat.bullmq.units import check_millis
 from pgqueue.ops import limits
-from pgqueue.options import check_duration, check_int
+from pgqueue.options import check_int
 
 if TYPE_CHECKING:
     from pgqueue.compat.bullmq.link import Link
@@ -43,7 +44,7 @@ class Limiting:
     async def setGlobalRateLimit(self, max: int, duration: int) -> None:  # noqa: A002
         """Let so many jobs start in any *duration* milliseconds."""
         most = check_int("max", max, 1, MOST)
-        seconds = check_duration("duration", duration / 1000, positive=True)
+        seconds = check_millis("duration", duration, least=1) / 1000
         await self.link.run(limits.set_rate_limit(self.link.queue, most, seconds))
 
     async def getGlobalRateLimit(self) -> dict[str, int] | None:
@@ -61,7 +62,7 @@ class Limiting:
 
     async def rateLimit(self, expireTimeMs: int) -> None:
         """Let no job start for so many milliseconds."""
-        seconds = check_duration("rateLimit", expireTimeMs / 1000)
+        seconds = check_millis("rateLimit", expireTimeMs) / 1000
         await self.link.run(limits.hold(self.link.queue, seconds))
 
     async def getRateLimitTtl(self, maxJobs: int | None = None) -> int:

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from pgqueue import options
 from pgqueue.compat.bullmq.options import dsn_of, qualified_name
+from pgqueue.compat.bullmq.unsupported import check_backend
 from pgqueue.shells.base import AsyncCaller
 
 if TYPE_CHECKING:
@@ -76,10 +77,12 @@ class Link(AsyncCaller):
         opts: the object's options, of which `prefix` and `connection` count.
 
     Raises:
+        ConfigError: another backend is asked for.
         UnsupportedConnection: `connection` is no DSN.
     """
 
     def __init__(self, name: str, opts: Mapping[str, Any]) -> None:
+        check_backend(opts)
         super().__init__(dsn=dsn_of(opts.get("connection")))
         self.queue = options.check_name(
             qualified_name(opts.get("prefix"), name), "queue name"

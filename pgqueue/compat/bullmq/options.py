@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from pgqueue.compat.bullmq.units import check_millis, check_whole, millis
+from pgqueue.compat.bullmq.unsupported import JOB_OPTIONS, check_options
 from pgqueue.errors import ConfigError, PayloadError, UnsupportedConnection
+from pgqueue.options import MAX_ATTEMPTS, MAX_COUNT, MAX_PRIORITY
 from pgqueue.types import Backoff, Dedup, Keep, KeepJobs, NewJob, OnChildFailure
 
 if TYPE_CHECKING:
@@ -28,12 +31,6 @@ POLICIES: Final[dict[str, OnChildFailure]] = {
     "continueParentOnFailure": "continue",
     "ignoreDependencyOnFailure": "ignore",
     "removeDependencyOnFailure": "remove",
-}
-UNSUPPORTED: Final = {
-    "repeat": "use queue.upsertJobScheduler(id, repeat, …)",
-    "sizeLimit": "the limit is 1 MiB of JSON",
-    "debounce": "use deduplication",
-    "rateLimiterKey": "use queue.setGlobalRateLimit(max, ms)",
 }
 
 
@@ -58,26 +55,6 @@ def dsn_of(connection: object) -> str | None:
     raise UnsupportedConnection(
         connection, "a PostgreSQL DSN as text; without one PGQUEUE_DSN is used"
     )
-
-
-def millis(instant: datetime | None) -> int | None:
-    """Return an instant as whole milliseconds since the epoch."""
-    if instant is None:
-        return None
-    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-
-
-def instant(value: object) -> datetime | None:
-    """Return milliseconds since the epoch, ISO text or a datetime as an instant."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    if isinstance(value, datetime):
-        return value if value.utcoffset() is not None else value.astimezone()
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=value)
-    raise ConfigError.bad("date", value, "milliseconds since the epoch")
 
 
 def public_id(job: Job) -> str:
@@ -120,6 +97,9 @@ def keep_rule(option: str, value: object) -> Keep | None:
     if isinstance(value, int):
         return False if value < 0 else value
     if isinstance(value, dict):
+        strange = set(value) - {"age", "count", "limit"}
+        if strange:
+            raise ConfigError.bad(option, value, '"age", "count" and "limit"')
         if value.get("age") is None and value.get("count") is None:
             return False
         return KeepJobs(age=value.get("age"), count=value.get("count"))
@@ -131,7 +111,8 @@ def backoff_rule(value: object) -> Backoff | str | None:
     if value is None or value == 0:
         return None
     if isinstance(value, dict):
-        kind, delay = value.get("type", "fixed"), value.get("delay") or 0
+        kind = value.get("type", "fixed")
+        delay = check_millis("backoff.delay", value.get("delay") or 0)
         jitter = float(value.get("jitter") or 0)
         if kind not in ("fixed", "exponential"):
             return str(kind)
@@ -139,7 +120,7 @@ def backoff_rule(value: object) -> Backoff | str | None:
     if isinstance(value, str):
         return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return Backoff.fixed(value / 1000)
+        return Backoff.fixed(check_millis("backoff", value) / 1000)
     raise ConfigError.bad("backoff", value, 'milliseconds, or {"type", "delay"}')
 
 
@@ -154,7 +135,7 @@ def dedup_rule(value: object) -> Dedup | None:
     ttl = None if last else value.get("ttl")
     return Dedup(
         value["id"],
-        ttl=ttl / 1000 if ttl else None,
+        ttl=check_millis("deduplication.ttl", ttl) / 1000 if ttl else None,
         replace=bool(value.get("replace")),
         extend=bool(value.get("extend")) and bool(ttl),
         keep_last_if_active=last,
@@ -193,7 +174,7 @@ def check_json(value: Any) -> None:
 
 def start_fields(opts: Mapping[str, Any]) -> dict[str, Any]:
     """Return when a job is due: its delay counts from its `timestamp`, if it has one."""
-    delay, since = opts.get("delay") or 0, opts.get("timestamp")
+    delay, since = check_millis("delay", opts.get("delay") or 0), opts.get("timestamp")
     if not delay or since is None:
         return {"delay": delay / 1000 if delay else None}
     try:
@@ -203,25 +184,38 @@ def start_fields(opts: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError.bad("timestamp", since, allowed) from None
 
 
+def encode_options(opts: Mapping[str, Any]) -> str:
+    """Return options as the header keeps them.
+
+    Raises:
+        ConfigError: they are not JSON.
+    """
+    try:
+        return json.dumps(opts, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the job options are not JSON: {error}") from None
+
+
 def job_fields(opts: Mapping[str, Any]) -> dict[str, Any]:
     """Return pgqueue's options for BullMQ's, without a parent.
 
     Raises:
         ConfigError: an option is not supported, or out of its range.
     """
-    for name, instead in UNSUPPORTED.items():
-        if opts.get(name) is not None:
-            raise ConfigError(f"the job option {name!r} is not supported: {instead}")
+    check_options("job", opts, JOB_OPTIONS)
     policy(opts)
     logs, stacks = opts.get("keepLogs"), opts.get("stackTraceLimit")
+    attempts = check_whole("attempts", opts.get("attempts") or 0, 0, MAX_ATTEMPTS)
+    if stacks is not None:
+        check_whole("stackTraceLimit", stacks, 0, MAX_COUNT)
     job_id = opts.get("jobId")
     if job_id is not None and str(job_id).isdecimal():
         raise ConfigError.bad("jobId", job_id, "an id that is not only digits")
     return {
         **start_fields(opts),
-        "priority": int(opts.get("priority") or 0),
+        "priority": check_whole("priority", opts.get("priority") or 0, 0, MAX_PRIORITY),
         "lifo": bool(opts.get("lifo")),
-        "attempts": max(1, int(opts.get("attempts") or 1)),
+        "attempts": max(1, attempts),
         "backoff": backoff_rule(opts.get("backoff")),
         "key": None if job_id is None else str(job_id),
         "dedup": dedup_rule(opts.get("deduplication")),
@@ -229,9 +223,9 @@ def job_fields(opts: Mapping[str, Any]) -> dict[str, Any]:
             "removeOnComplete", opts.get("removeOnComplete")
         ),
         "remove_on_fail": keep_rule("removeOnFail", opts.get("removeOnFail")),
-        "keep_logs": logs or None,
+        "keep_logs": check_whole("keepLogs", logs or 0, 0, MAX_COUNT) or None,
         "stack_limit": stacks,
-        "headers": {HEADER: json.dumps(opts, allow_nan=False)} if opts else None,
+        "headers": {HEADER: encode_options(opts)} if opts else None,
     }
 
 

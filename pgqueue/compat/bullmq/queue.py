@@ -12,6 +12,12 @@ from pgqueue.compat.bullmq.limiting import Limiting
 from pgqueue.compat.bullmq.link import Link
 from pgqueue.compat.bullmq.options import new_job
 from pgqueue.compat.bullmq.scheduling import Scheduling
+from pgqueue.compat.bullmq.units import check_millis
+from pgqueue.compat.bullmq.unsupported import (
+    QUEUE_OPTIONS,
+    Explained,
+    check_options,
+)
 from pgqueue.ops import bulk, control, jobs, queues
 from pgqueue.shells.checks import check_clean
 
@@ -21,20 +27,22 @@ if TYPE_CHECKING:
     from pgqueue.types import NewJob
 
 
-class Queue(Getters, Limiting, Scheduling):
+class Queue(Getters, Limiting, Scheduling, Explained):
     """A queue, on the running loop.
 
     Args:
-        name: may be empty.
+        name: may be empty, and is without one.
         opts: `prefix`, `connection` (a PostgreSQL DSN), `defaultJobOptions`.
 
     Raises:
+        ConfigError: an option is not supported.
         UnsupportedConnection: `connection` is no DSN.
     """
 
-    def __init__(self, name: str, opts: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, name: str = "", opts: Mapping[str, Any] | None = None) -> None:
         self.name = name
         self.opts: dict[str, Any] = dict(opts or {})
+        check_options("queue", self.opts, QUEUE_OPTIONS)
         self.prefix = self.opts.get("prefix", "bull")
         self.link = Link(name, self.opts)
         self.qualifiedName = self.link.queue
@@ -119,7 +127,8 @@ class Queue(Getters, Limiting, Scheduling):
     async def clean(self, grace: int, limit: int, type: str) -> list[str]:  # noqa: A002
         """Remove jobs of one type that are older than *grace* ms; return their ids."""
         state = "waiting" if type == "wait" else type
-        seconds, most, state = check_clean(grace / 1000, limit, state)
+        after = check_millis("grace", grace) / 1000
+        seconds, most, state = check_clean(after, limit, state)
         return await self.link.run(reading.clean(self.link.queue, seconds, most, state))
 
     async def retryJobs(self, opts: Mapping[str, Any] | None = None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pgqueue.compat.bullmq import reading
 from pgqueue.compat.bullmq.emitter import EventEmitter
 from pgqueue.compat.bullmq.link import Bell, Link, neighbours
+from pgqueue.compat.bullmq.unsupported import ENDPOINT, Explained, check_options
 from pgqueue.errors import ConfigError
 from pgqueue.ops import events
 
@@ -36,7 +37,7 @@ FAILURE: Final = 0.5
 REMEMBERED: Final = 10_000
 
 
-class QueueEvents(EventEmitter):
+class QueueEvents(EventEmitter, Explained):
     """Emits the events of a queue, each as `<event>` and as `<event>:<jobId>`.
 
     Args:
@@ -51,6 +52,7 @@ class QueueEvents(EventEmitter):
             "autorun": True,
             **(opts or {}),
         }
+        check_options("queue events", self.opts, ENDPOINT)
         begin = str(self.opts["lastEventId"])
         if begin not in ("$", "0", "0-0"):
             raise ConfigError.bad("lastEventId", begin, '"$" or "0"')

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgqueue.compat.bullmq.link import Link
 from pgqueue.compat.bullmq.queue_events import CUSTOM
+from pgqueue.compat.bullmq.unsupported import ENDPOINT, Explained, check_options
 from pgqueue.errors import ConfigError
 from pgqueue.ops import queues
 
@@ -13,12 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class QueueEventsProducer:
+class QueueEventsProducer(Explained):
     """Publishes to the followers of a queue."""
 
     def __init__(self, name: str, opts: Mapping[str, Any] | None = None) -> None:
         self.name = name
         self.opts = dict(opts or {})
+        check_options("queue events", self.opts, ENDPOINT)
         self.link = Link(name, self.opts)
         self.qualifiedName = self.link.queue
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pgqueue import payload
 from pgqueue.compat.bullmq.custom_errors import MissingParent
-from pgqueue.compat.bullmq.options import REPEAT, call_by, instant, millis
+from pgqueue.compat.bullmq.options import REPEAT, call_by
+from pgqueue.compat.bullmq.units import instant, millis
 from pgqueue.errors import ConfigError, JobNotFound, JobStateError
 from pgqueue.ops import control, history, jobs, queues
 from pgqueue.ops.core import Op, Statement, atomic
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 STATES: Final = {
     "wait": "waiting",
     "waiting": "waiting",
+    "paused": "waiting",
     "prioritized": "prioritized",
     "delayed": "delayed",
     "active": "active",
@@ -86,7 +88,11 @@ def read(queue: str, job_id: str) -> Op[Read | None]:
 def with_stacks(queue: str, found: Sequence[Job]) -> Op[list[Read]]:
     """Return jobs with the tracebacks of their failed runs."""
     stacks: dict[int, list[str]] = {}
-    ids = [job.id for job in found if job.attempt]
+    ids = [
+        job.id
+        for job in found
+        if job.stalled or job.attempt > (job.state is JobState.ACTIVE)
+    ]
     if ids:
         params = {"queue": queue, "job_ids": ids}
         for job_id, stack in (yield Statement("list_stacks", params)):

@@ -12,11 +12,13 @@ from zoneinfo import ZoneInfo
 from pgqueue import options as core_options
 from pgqueue import payload
 from pgqueue.compat.bullmq.job import Job
-from pgqueue.compat.bullmq.options import HEADER, instant, millis, new_job
+from pgqueue.compat.bullmq.options import HEADER, new_job
 from pgqueue.compat.bullmq.reading import read_number, stretch
+from pgqueue.compat.bullmq.units import check_millis, check_whole, instant, millis
 from pgqueue.cron import Rule, check_rule, following
 from pgqueue.ops import schedules
 from pgqueue.ops.core import Op, Row, Statement, atomic
+from pgqueue.options import MAX_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +82,11 @@ def check_repeat(repeat: Mapping[str, Any]) -> None:
 def rule_of(repeat: Mapping[str, Any]) -> Rule:
     """Return a repeat rule as pgqueue's."""
     every, limit = repeat.get("every"), repeat.get("limit")
-    offset = repeat.get("offset") if every else None
+    if every:
+        check_millis("every", every, least=1)
+    if limit is not None:
+        check_whole("limit", limit, 1, MAX_COUNT)
+    offset = check_millis("offset", repeat.get("offset") or 0) if every else None
     return check_rule(
         Rule(
             cron=repeat.get("pattern") or None,

@@ -16,9 +16,16 @@ from pgqueue.compat.bullmq.link import Bell, Link
 from pgqueue.compat.bullmq.lock_manager import LockManager
 from pgqueue.compat.bullmq.options import keep_rule
 from pgqueue.compat.bullmq.running import Running
+from pgqueue.compat.bullmq.units import check_millis, check_whole
+from pgqueue.compat.bullmq.unsupported import (
+    SETTINGS,
+    WORKER_OPTIONS,
+    Explained,
+    check_options,
+)
 from pgqueue.compat.bullmq.upkeep import Upkeep, workers
 from pgqueue.errors import ConfigError
-from pgqueue.options import check_int
+from pgqueue.options import MAX_COUNT
 from pgqueue.worker.emitter import Emitter
 
 if TYPE_CHECKING:
@@ -42,7 +49,7 @@ TIRED: Final = 100
 FAILURE: Final = 0.5
 
 
-class Worker(EventEmitter, Running, Upkeep):
+class Worker(EventEmitter, Running, Upkeep, Explained):
     """Runs jobs; with a processor it starts by itself in the running loop.
 
     Args:
@@ -63,13 +70,8 @@ class Worker(EventEmitter, Running, Upkeep):
     ) -> None:
         super().__init__()
         self.opts: dict[str, Any] = {**DEFAULTS, **(opts or {})}
+        check_worker(processor, self.opts)
         self.opts.setdefault("lockRenewTime", self.opts["lockDuration"] // 2)
-        if self.opts.get("limiter"):
-            raise ConfigError(
-                "the worker option 'limiter' is not supported: a limit belongs to the "
-                "queue, use queue.setGlobalRateLimit(max, ms)"
-            )
-        check_int("concurrency", self.opts["concurrency"], 1, 10_000)
         self.name = name
         self.prefix = self.opts.get("prefix", "bull")
         self.processor = processor
@@ -235,9 +237,12 @@ class Worker(EventEmitter, Running, Upkeep):
         assert self._bell is not None  # noqa: S101
         await self._bell.wait(NAP if claimed else self._nap())
 
-    async def pause(self) -> None:
-        """Take no more jobs; what runs goes on."""
+    async def pause(self, do_not_wait_active: bool = False) -> None:
+        """Take no more jobs; return when what runs has ended, or at once if asked."""
         self.paused = True
+        others = self._tasks - {asyncio.current_task()}
+        if others and not do_not_wait_active:
+            await asyncio.wait(others)
         self.emit("paused")
 
     def resume(self) -> None:
@@ -301,6 +306,33 @@ class Worker(EventEmitter, Running, Upkeep):
         await self.holder.close()
         workers.discard(self)
         self.emit("closed")
+
+
+def check_worker(processor: object, opts: Mapping[str, Any]) -> None:
+    """Raise for what a worker cannot be made with.
+
+    Raises:
+        ConfigError: an option is not supported or out of its range, or the processor
+            is none.
+    """
+    check_options("worker", opts, WORKER_OPTIONS)
+    if processor is not None and not callable(processor):
+        raise ConfigError.bad("processor", processor, "an async function, or None")
+    check_whole("concurrency", opts["concurrency"], 1, 10_000)
+    check_whole("maxStalledCount", opts["maxStalledCount"], 0, MAX_COUNT)
+    for name in ("lockDuration", "lockRenewTime", "stalledInterval"):
+        if name in opts:
+            check_millis(name, opts[name], least=1)
+    drain = opts["drainDelay"]
+    if isinstance(drain, bool) or not isinstance(drain, (int, float)) or drain < 0:
+        raise ConfigError.bad("drainDelay", drain, "seconds, 0 or more")
+    settings = opts.get("settings") or {}
+    if not isinstance(settings, dict):
+        raise ConfigError.bad("settings", settings, 'a dict with "backoffStrategy"')
+    check_options("settings", settings, SETTINGS)
+    strategy = settings.get("backoffStrategy")
+    if strategy is not None and not callable(strategy):
+        raise ConfigError.bad("backoffStrategy", strategy, "a function")
 
 
 def arity(processor: Callable[..., Any] | None) -> int:

@@ -1,0 +1,110 @@
+"""What BullMQ has and this module has not; each name says what to do instead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pgqueue.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TRACING: Final = "pgqueue writes its own, see docs/observing.md"
+ENDPOINT: Final = {
+    "schema": "the environment says the schema, in PGQUEUE_SCHEMA",
+    "telemetry": TRACING,
+}
+JOB_OPTIONS: Final = {
+    "repeat": "use queue.upsertJobScheduler(id, repeat, …)",
+    "sizeLimit": "the limit is 1 MiB of JSON",
+    "debounce": "use deduplication",
+    "rateLimiterKey": "use queue.setGlobalRateLimit(max, ms)",
+    "telemetry": TRACING,
+}
+QUEUE_OPTIONS: Final = {
+    **ENDPOINT,
+    "settings": "a repeat strategy of one's own is not there; use a cron pattern",
+    "streams": "events are trimmed by the maintenance",
+}
+WORKER_OPTIONS: Final = {
+    **ENDPOINT,
+    "limiter": "a limit belongs to the queue, use queue.setGlobalRateLimit(max, ms)",
+    "maxStartedAttempts": "use the job option attempts, and maxStalledCount",
+    "metrics": "they are always counted: Queue.metrics of pgqueue has them",
+    "skipLockRenewal": "locks are renewed while the worker lives",
+    "skipStalledCheck": "stalled jobs are found by any worker of any queue",
+    "useWorkerThreads": "processors run in the loop; use asyncio.to_thread in them",
+}
+SETTINGS: Final = {
+    "repeatStrategy": "use a cron pattern",
+}
+REDIS: Final = "there is no Redis behind it"
+LEASES: Final = "locks are renewed by worker.lockManager"
+NAMES: Final = {
+    **dict.fromkeys(
+        ("client", "redisConnection", "scripts", "keys", "toKey", "backend"), REDIS
+    ),
+    **dict.fromkeys(("bclient", "blockingRedisConnection", "redisVersion"), REDIS),
+    "trimEvents": "events are trimmed by the maintenance",
+    "removeDeprecatedPriorityKey": REDIS,
+    **dict.fromkeys(
+        ("getWorkers", "getWorkersCount", "get_workers", "get_workers_count"),
+        "AsyncQueue.workers of pgqueue lists them",
+    ),
+    **dict.fromkeys(
+        ("getMetrics", "exportPrometheusMetrics"),
+        "AsyncQueue.metrics of pgqueue, and `pgqueue metrics`, have them",
+    ),
+    **dict.fromkeys(
+        ("getRepeatableJobs", "removeRepeatable", "removeRepeatableByKey"),
+        "use getJobSchedulers and removeJobScheduler",
+    ),
+    "disconnect": "use close()",
+    "waitUntilReady": "nothing is to be waited for",
+    "waitUntilFinished": "listen to QueueEvents, `completed:<id>` and `failed:<id>`",
+    "moveToDelayed": "raise an exception; the job runs again after its backoff",
+    "discard": "raise UnrecoverableError",
+    "addJobLog": "use job.log(text)",
+    **dict.fromkeys(("extendLock", "extendLocks", "extendJobLocks"), LEASES),
+    **dict.fromkeys(
+        ("getFlow", "getDependencies", "getDependenciesCount"),
+        "AsyncFlowProducer.get of pgqueue reads a flow",
+    ),
+}
+
+
+class Unsupported(ConfigError, AttributeError):
+    """A name of BullMQ's that is not provided."""
+
+
+class Explained:
+    """Base of what programs hold: a name that is not there says what to do instead."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            kind = type(self).__name__
+            instead = NAMES.get(name, "docs/bullmq.md lists what is")
+            raise Unsupported(f"{kind}.{name} is not supported: {instead}")
+
+
+def check_options(
+    what: str, opts: Mapping[str, Any], unsupported: Mapping[str, str]
+) -> None:
+    """Raise if an option is set that would be without effect.
+
+    Raises:
+        ConfigError: one is; the text says what to do instead.
+    """
+    for name, instead in unsupported.items():
+        if opts.get(name) not in (None, False):
+            raise ConfigError(f"the {what} option {name!r} is not supported: {instead}")
+
+
+def check_backend(opts: Mapping[str, Any]) -> None:
+    """Raise if another backend than PostgreSQL is asked for."""
+    backend = opts.get("backend")
+    if backend not in (None, "postgres"):
+        raise ConfigError.bad("backend", backend, '"postgres", or nothing')

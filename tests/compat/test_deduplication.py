@@ -1,0 +1,70 @@
+"""Duplicates in the compatibility module."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from compat.conftest import Heard
+
+if TYPE_CHECKING:
+    from compat.conftest import Made
+    from pgqueue.compat.bullmq import Job, Queue
+
+
+@pytest.mark.parametrize("extra", [{}, {"ttl": 5000}, {"ttl": 5000, "extend": True}])
+async def test_a_duplicate_is_the_job_that_stands(
+    queue: Queue, extra: dict[str, Any]
+) -> None:
+    opts = {"deduplication": {"id": "d", **extra}}
+    first = await queue.add("a", 1, opts)
+    assert (await queue.add("a", 2, opts)).id == first.id
+    assert await queue.getJobCountByTypes() == 1
+
+
+async def test_a_delayed_duplicate_is_replaced_if_asked(queue: Queue) -> None:
+    rule = {"id": "d", "ttl": 9000, "extend": True, "replace": True}
+    opts = {"deduplication": rule, "delay": 9000}
+    await queue.add("a", 1, opts)
+    last = await queue.add("a", 2, opts)
+    [standing] = await queue.getDelayed()
+    assert (standing.id, standing.data) == (last.id, 2)
+
+
+async def test_the_latest_duplicate_is_kept_back_while_the_first_is_active(
+    made: Made, queue: Queue
+) -> None:
+    async def adds(job: Job, token: str) -> Any:
+        if job.data == 0:
+            for n in (1, 2):
+                await queue.add("a", n, opts)
+        return job.data
+
+    opts = {"deduplication": {"id": "d", "keepLastIfActive": True}}
+    heard = Heard(made.worker(adds), "completed")
+    await queue.add("a", 0, opts)
+    assert [call[2] for call in await heard.wait(2)] == [0, 2]
+
+
+async def test_the_kept_back_duplicate_ignores_the_ttl(
+    made: Made, queue: Queue
+) -> None:
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    async def holds(job: Job, token: str) -> Any:
+        began.set()
+        await go_on.wait()
+        return job.data
+
+    heard = Heard(made.worker(holds), "completed")
+    rule = {"deduplication": {"id": "a", "ttl": 1, "keepLastIfActive": True}}
+    await queue.add("paint", 1, rule)
+    await began.wait()
+    # Its ttl of a millisecond is over; it is kept back all the same.
+    await queue.add("paint", 2, rule)
+    await queue.add("paint", 3, rule)
+    assert await queue.getJobCountByTypes("waiting") == 0
+    go_on.set()
+    assert [call[2] for call in await heard.wait(2)] == [1, 3]
