@@ -81,6 +81,21 @@ async def test_a_listener_can_be_taken_off(made: Made, queue: Queue) -> None:
     assert calls == []
 
 
+async def test_a_method_can_be_taken_off(made: Made) -> None:
+    class Listening:
+        heard = 0
+
+        def listen(self) -> None:
+            self.heard += 1
+
+    worker, listening = made.worker(None), Listening()
+    worker.on("paused", listening.listen)
+    await worker.pause()
+    worker.off("paused", listening.listen)
+    await worker.pause()
+    assert listening.heard == 1
+
+
 async def test_own_events_are_published(made: Made) -> None:
     events = made.events(lastEventId="0")
     heard = Heard(events, "told", "told:7")

@@ -25,21 +25,21 @@ class EventEmitter:
     def __init__(self) -> None:
         self._listeners: dict[str, list[Listener]] = {}
 
-    def on(self, event: str, callback: Listener) -> None:
-        """Call *callback* on every *event*.
+    def on(self, event_name: str, function: Listener) -> None:
+        """Call *function* on every *event_name*.
 
         Raises:
             ConfigError: it is no function, or an async one: nobody would await it.
         """
-        given: object = callback
+        given: object = function
         if not callable(given) or inspect.iscoroutinefunction(given):
-            raise ConfigError.bad("listener", callback, "a function that is not async")
-        self._listeners.setdefault(event, []).append(callback)
+            raise ConfigError.bad("listener", function, "a function that is not async")
+        self._listeners.setdefault(event_name, []).append(function)
 
-    def off(self, event: str, callback: Listener) -> None:
-        """Stop calling *callback*."""
-        left = self._listeners.get(event, [])
-        self._listeners[event] = [one for one in left if one is not callback]
+    def off(self, event_name: str, function: Listener) -> None:
+        """Stop calling *function*; a method of the same object is the same one."""
+        left = self._listeners.get(event_name, [])
+        self._listeners[event_name] = [one for one in left if one != function]
 
     def emit(self, event: str, *args: Any) -> None:
         """Call the listeners; one that raises is logged and disturbs nobody."""

@@ -84,9 +84,9 @@ class Getters:
         """Return a job by its id."""
         return await Job.fromId(self, jobId)
 
-    async def getJobState(self, jobId: str) -> str:
+    async def getJobState(self, job_id: str) -> str:
         """Return the state of a job, or `unknown`."""
-        op = reading.read(self.link.queue, str(jobId))
+        op = reading.read(self.link.queue, str(job_id))
         found = await self.link.read(op)
         return "unknown" if found is None else reading.state_name(found.job)
 
@@ -149,8 +149,8 @@ class Getters:
         return {str(priority): count for priority, count in found.items()}
 
     async def getJobLogs(
-        self, jobId: str, start: int = 0, end: int = -1, asc: bool = True
+        self, job_id: str, start: int = 0, end: int = -1, asc: bool = True
     ) -> dict[str, Any]:
         """Return lines of a job's log, and how many there are."""
-        op = reading.logs(self.link.queue, str(jobId), start, end, asc=asc)
+        op = reading.logs(self.link.queue, str(job_id), start, end, asc=asc)
         return await self.link.read(op)

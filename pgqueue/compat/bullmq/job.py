@@ -271,11 +271,11 @@ class Job(Explained):
             self.attemptsStarted = 0
 
     async def moveToCompleted(
-        self, returnValue: Any, token: str, fetchNext: bool = False
+        self, return_value: Any, token: str, fetchNext: bool = False
     ) -> list[Any] | None:
         """Complete a job that was claimed under *token*."""
         return await complete(
-            find_claim(self, token), self, returnValue, next=fetchNext
+            find_claim(self, token), self, return_value, next=fetchNext
         )
 
     async def moveToFailed(

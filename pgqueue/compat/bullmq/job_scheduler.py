@@ -26,9 +26,9 @@ class JobScheduler(Scheduling, Explained):
         self.opts = queue.opts
         self.repeat_strategy = default_repeat_strategy
 
-    async def getScheduler(self, id: str) -> dict[str, Any] | None:  # noqa: A002
+    async def getScheduler(self, job_scheduler_id: str) -> dict[str, Any] | None:
         """Return a scheduler, or None."""
-        return await self.getJobScheduler(id)
+        return await self.getJobScheduler(job_scheduler_id)
 
     async def getSchedulersCount(self) -> int:
         """Return how many there are."""

@@ -41,10 +41,10 @@ class Limiting:
         await self.link.run(limits.set_concurrency(self.link.queue, None))
         return int(there)
 
-    async def setGlobalRateLimit(self, max: int, duration: int) -> None:  # noqa: A002
-        """Let so many jobs start in any *duration* milliseconds."""
-        most = check_int("max", max, 1, MOST)
-        seconds = check_millis("duration", duration, least=1) / 1000
+    async def setGlobalRateLimit(self, max_jobs: int, duration_ms: int) -> None:
+        """Let so many jobs start in any *duration_ms* milliseconds."""
+        most = check_int("max_jobs", max_jobs, 1, MOST)
+        seconds = check_millis("duration_ms", duration_ms, least=1) / 1000
         await self.link.run(limits.set_rate_limit(self.link.queue, most, seconds))
 
     async def getGlobalRateLimit(self) -> dict[str, int] | None:
@@ -60,12 +60,12 @@ class Limiting:
         await self.link.run(limits.set_rate_limit(self.link.queue, None, None))
         return 2 * there
 
-    async def rateLimit(self, expireTimeMs: int) -> None:
+    async def rateLimit(self, expire_time_ms: int) -> None:
         """Let no job start for so many milliseconds."""
-        seconds = check_millis("rateLimit", expireTimeMs) / 1000
+        seconds = check_millis("expire_time_ms", expire_time_ms) / 1000
         await self.link.run(limits.hold(self.link.queue, seconds))
 
-    async def getRateLimitTtl(self, maxJobs: int | None = None) -> int:
+    async def getRateLimitTtl(self) -> int:
         """Return for how many milliseconds none may; -2: they may."""
         return await self.link.read(time_left(self.link.queue))
 

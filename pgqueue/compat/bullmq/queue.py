@@ -144,10 +144,10 @@ class Queue(Getters, Limiting, Scheduling, Explained):
         """Let all delayed jobs run now."""
         await self.link.run(control.promote_all(self.link.queue))
 
-    async def remove(self, jobId: str, opts: Mapping[str, Any] | None = None) -> int:
+    async def remove(self, job_id: str, opts: Mapping[str, Any] | None = None) -> int:
         """Remove a job that is not active; 1 if there was one, else 0."""
         children = bool((opts or {}).get("removeChildren", True))
-        op = reading.remove(self.link.queue, str(jobId), children=children)
+        op = reading.remove(self.link.queue, str(job_id), children=children)
         return int(await self.link.run(op))
 
     async def close(self) -> None:

@@ -26,7 +26,7 @@ class QueueEventsProducer(Explained):
 
     async def publishEvent(
         self,
-        argsObj: Mapping[str, Any],
+        args: Mapping[str, Any],
         maxEvents: int = 1000,
     ) -> None:
         """Publish `{"eventName": …, …}`; the other items are the listeners' args.
@@ -34,12 +34,12 @@ class QueueEventsProducer(Explained):
         Raises:
             ConfigError: there is no `eventName`.
         """
-        args = dict(argsObj)
-        name = args.pop("eventName", None)
+        given = dict(args)
+        name = given.pop("eventName", None)
         if not isinstance(name, str) or not name:
             raise ConfigError.bad("eventName", name, "the name of an event")
         await self.link.run(
-            queues.note(self.link.queue, CUSTOM, {"event": name, "args": args})
+            queues.note(self.link.queue, CUSTOM, {"event": name, "args": given})
         )
 
     async def close(self) -> None:

@@ -163,7 +163,7 @@ class Scheduling:
     async def upsertJobScheduler(
         self,
         job_scheduler_id: str,
-        repeat: Mapping[str, Any],
+        repeat_opts: Mapping[str, Any],
         job_name: str | None = None,
         job_data: Any = None,
         opts: Mapping[str, Any] | None = None,
@@ -176,16 +176,18 @@ class Scheduling:
             ValueError: the rule says nothing, or contradicts itself.
             ZoneInfoNotFoundError: there is no such zone.
         """
-        check_repeat(repeat)
-        limit, end = repeat.get("limit"), instant(repeat.get("endDate"))
-        if limit is not None and (repeat.get("count") or 0) + 1 > limit:
+        check_repeat(repeat_opts)
+        limit, end = repeat_opts.get("limit"), instant(repeat_opts.get("endDate"))
+        if limit is not None and (repeat_opts.get("count") or 0) + 1 > limit:
             return None
         if end is not None and end < datetime.now(UTC):
             return None
-        default_repeat_strategy(int(time.time() * 1000), repeat)
-        rule = rule_of(repeat)
+        default_repeat_strategy(int(time.time() * 1000), repeat_opts)
+        rule = rule_of(repeat_opts)
         given = {**(getattr(self, "jobsOpts", None) or {}), **(opts or {})}
-        shown = {k: self._plain(v) for k, v in repeat.items() if k != "immediately"}
+        shown = {
+            k: self._plain(v) for k, v in repeat_opts.items() if k != "immediately"
+        }
         data = {} if job_data is None else job_data
         new = new_job(job_name or job_scheduler_id, data, given)
         kept = json.dumps({**given, "repeat": shown}, allow_nan=False)
@@ -202,9 +204,9 @@ class Scheduling:
     def _plain(value: Any) -> Any:
         return millis(value) if isinstance(value, datetime) else value
 
-    async def getJobScheduler(self, id: str) -> dict[str, Any] | None:  # noqa: A002
+    async def getJobScheduler(self, job_scheduler_id: str) -> dict[str, Any] | None:
         """Return a scheduler, or None."""
-        row = await self.link.read(get_row(self.link.queue, id))
+        row = await self.link.read(get_row(self.link.queue, job_scheduler_id))
         return None if row is None else describe(row)
 
     async def getJobSchedulers(
@@ -221,13 +223,13 @@ class Scheduling:
         """Return how many schedulers there are."""
         return len(await self.link.read(list_all(self.link.queue)))
 
-    async def isJobScheduler(self, id: str) -> bool:  # noqa: A002
+    async def isJobScheduler(self, job_scheduler_id: str) -> bool:
         """Return whether there is one with this id."""
-        return await self.getJobScheduler(id) is not None
+        return await self.getJobScheduler(job_scheduler_id) is not None
 
-    async def removeJobScheduler(self, id: str) -> int:  # noqa: A002
+    async def removeJobScheduler(self, job_scheduler_id: str) -> int:
         """Remove a scheduler with its pending job; 0 if there was one, else 1."""
-        op = schedules.remove(self.link.queue, id)
+        op = schedules.remove(self.link.queue, job_scheduler_id)
         return int(not await self.link.run(op))
 
 

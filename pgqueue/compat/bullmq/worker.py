@@ -221,10 +221,15 @@ class Worker(EventEmitter, Running, Upkeep, Explained):
         return None
 
     async def nextJobFromJobData(
-        self, jobData: Any, jobId: str | None = None, *_: Any
+        self,
+        job_data: Any = None,
+        job_id: str | None = None,
+        limit_until: int = 0,
+        delay_until: int = 0,
+        token: str | None = None,
     ) -> Job | None:
         """Return the job that `fetchNext` claimed."""
-        return self._claimed.get(str(jobId)) if jobData else None
+        return self._claimed.get(str(job_id)) if job_data else None
 
     def _nap(self) -> float:
         """Return how long to sleep without being rung."""
@@ -247,6 +252,8 @@ class Worker(EventEmitter, Running, Upkeep, Explained):
 
     def resume(self) -> None:
         """Take jobs again."""
+        if not self.paused:
+            return
         self.paused = False
         if self._bell is not None:
             self._bell.ring()
@@ -260,9 +267,9 @@ class Worker(EventEmitter, Running, Upkeep, Explained):
         """Return whether it was paused."""
         return self.paused
 
-    def cancelJob(self, jobId: str, reason: str | None = None) -> bool:
+    def cancelJob(self, job_id: str, reason: str | None = None) -> bool:
         """Abort the signal of a job that runs here; False if it has none."""
-        return self.lockManager.cancel_job(jobId, reason)
+        return self.lockManager.cancel_job(job_id, reason)
 
     def cancelAllJobs(self, reason: str | None = None) -> None:
         """Abort the signals of all jobs that run here."""
