@@ -38,7 +38,7 @@ test-docker: .venv/dev.stamp ## Run what needs a server on one in a container, a
 	  tests/test_infrastructure.py tests/docker tests/queue tests/worker tests/migrations $(ARGS)
 
 .PHONY: up
-up: ## Start PostgreSQL, migrate it, and two workers in containers
+up: ## Start PostgreSQL, two workers and a shop on port 8000 in containers
 	$(COMPOSE) up --build --detach
 
 .PHONY: down

@@ -96,16 +96,20 @@ def test_the_scaler_counts_what_waits_and_is_due(sql: Sql) -> None:
     assert sql.value(query) == 3
 
 
-def test_compose_starts_workers_after_the_migration() -> None:
+def test_compose_starts_what_needs_the_tables_after_them() -> None:
     services = compose()["services"]
-    assert services["migrate"]["depends_on"] == {
-        "postgres": {"condition": "service_healthy"}
-    }
-    assert services["worker"]["depends_on"] == {
-        "migrate": {"condition": "service_completed_successfully"}
-    }
+    for name in ("migrate", "prepare"):
+        assert services[name]["depends_on"] == {
+            "postgres": {"condition": "service_healthy"}
+        }
+    for name in ("worker", "web"):
+        assert services[name]["depends_on"] == {
+            "migrate": {"condition": "service_completed_successfully"},
+            "prepare": {"condition": "service_completed_successfully"},
+        }
+        assert "healthcheck" in services[name]
     assert services["worker"]["deploy"]["replicas"] == 2
-    assert all("healthcheck" in services[name] for name in ("postgres", "worker"))
+    assert "healthcheck" in services["postgres"]
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
