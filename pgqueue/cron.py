@@ -7,7 +7,7 @@ fires once; `cronsim` follows Debian's cron in this.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -43,6 +43,8 @@ class Rule:
         immediately: the first occurrence is the moment at which the rule is made.
         missed: `skip` runs one late occurrence and goes on with the next in the
             future; `all` runs each of them.
+        travelled: seconds that a test let pass since the rule was made. Its calendar
+            is so far ahead of the clock.
     """
 
     cron: str | None = None
@@ -54,6 +56,7 @@ class Rule:
     offset: float | None = None
     immediately: bool = False
     missed: Missed = "skip"
+    travelled: float = 0.0
 
     @property
     def cadence(self) -> tuple[object, ...]:
@@ -132,6 +135,7 @@ def allowed(rule: Rule, at: datetime, made: int) -> bool:
     """Return whether a rule's bounds admit another occurrence at an instant."""
     if rule.limit is not None and made >= rule.limit:
         return False
+    at = on_calendar(at, rule.travelled)
     return at.year <= LAST_YEAR and (rule.end is None or at <= rule.end)
 
 
@@ -142,6 +146,10 @@ def following(rule: Rule, after: datetime, made: int) -> datetime | None:
         after: the instant, aware; occurrences are strictly later.
         made: how many occurrences the schedule has had.
     """
+    if rule.travelled:
+        calendar = replace(rule, travelled=0.0)
+        at = following(calendar, on_calendar(after, rule.travelled), made)
+        return at and on_calendar(at, -rule.travelled)
     begin = after
     if rule.start is not None and rule.start > after:
         # The instant itself counts as an occurrence of a cadence that starts there.
@@ -175,3 +183,8 @@ def next_every(rule: Rule, after: datetime) -> datetime:
     step = round(rule.every * 1_000_000)
     passed = (after - origin) // timedelta(microseconds=1)
     return origin + timedelta(microseconds=(passed // step + 1) * step)
+
+
+def on_calendar(at: datetime, travelled: float | None) -> datetime:
+    """Return an instant as a schedule's calendar has it, of which a test let time pass."""
+    return at + timedelta(seconds=travelled) if travelled else at

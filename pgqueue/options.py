@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final, cast
 
 from pgqueue import payload
+from pgqueue.cron import on_calendar
 from pgqueue.errors import ConfigError, PayloadError
 from pgqueue.parents import encode_parent
 from pgqueue.types import (
@@ -51,6 +52,7 @@ class Options:
     dedup: bool = False
     schedule: str | None = None
     scheduled_at: datetime | None = None
+    due: datetime | None = None
     flow: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
@@ -294,6 +296,7 @@ def parse_options(text: str | None) -> Options:
         return NONE
     if not isinstance(stored, dict):
         return NONE
+    due = parse_instant(stored.get("scheduled_at"))
     return Options(
         backoff=parse_backoff(stored.get("backoff")),
         timeout=number(stored.get("timeout")),
@@ -304,7 +307,8 @@ def parse_options(text: str | None) -> Options:
         stack_limit=parse_count(stored.get("stack_limit")),
         dedup=stored.get("dedup") is True,
         schedule=parse_text(stored.get("schedule")),
-        scheduled_at=parse_instant(stored.get("scheduled_at")),
+        scheduled_at=due and on_calendar(due, number(stored.get("travelled"))),
+        due=due,
         flow=stored.get("flow") is True,
         headers=parse_headers(stored.get("headers")),
         tags=parse_tags(stored.get("tags")),
@@ -315,8 +319,7 @@ def expiry(stored: Options, created_at: datetime) -> datetime | None:
     """Return the instant after which a job is not to be started any more."""
     if isinstance(stored.expires, float):
         # A schedule adds its next job early: that one's time runs from its occurrence.
-        begin = stored.scheduled_at or created_at
-        return begin + timedelta(seconds=stored.expires)
+        return (stored.due or created_at) + timedelta(seconds=stored.expires)
     return stored.expires
 
 

@@ -9,12 +9,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, overload
 
 from pgqueue import payload
-from pgqueue.cron import Rule, allowed, following
+from pgqueue.cron import Rule, allowed, following, on_calendar
 
 if TYPE_CHECKING:
     from pgqueue.types import JsonValue
 
 INSTANTS = ("start", "end")
+TRAVELLED = "travelled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +96,18 @@ def plain_value(value: object) -> JsonValue:
 
 
 def rule_fields(rule: Rule) -> dict[str, JsonValue]:
-    """Return the fields of a rule as plain values."""
-    return {each.name: plain_value(getattr(rule, each.name)) for each in fields(rule)}
+    """Return the fields of a rule as plain values; what a test did to it is none."""
+    return {
+        each.name: plain_value(getattr(rule, each.name))
+        for each in fields(rule)
+        if each.name != TRAVELLED
+    }
 
 
 def encode_rule(rule: Rule) -> str:
     """Return a rule as the table keeps it: what is not given is left out."""
-    given = {name: value for name, value in rule_fields(rule).items() if value}
-    return json.dumps(given)
+    everything = {**rule_fields(rule), TRAVELLED: rule.travelled}
+    return json.dumps({name: value for name, value in everything.items() if value})
 
 
 def parse_rule(text: str) -> Rule:
@@ -127,7 +132,11 @@ def first_run(
     same = old is not None and old.cadence == rule.cadence
     if same and last is not None:
         return following(rule, max(now, last), made)
-    if rule.immediately and not same and (rule.start is None or rule.start <= now):
+    if (
+        rule.immediately
+        and not same
+        and (rule.start is None or rule.start <= on_calendar(now, rule.travelled))
+    ):
         return now if allowed(rule, now, made) else None
     at = following(rule, now, made)
     return following(rule, at, made) if at is not None and at == last else at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pgqueue.ops.core import Op, Statement
+from pgqueue.ops.core import Op, Statement, atomic
 from pgqueue.ops.jobs import find
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ def list_added(queue: str | None, name: str | None) -> Op[list[Job]]:
     return jobs
 
 
+@atomic
 def shift_clock(seconds: float) -> Op[None]:
     """Let so many seconds pass for everything that is stored; sleepers are rung."""
+    yield Statement("shift_calendar", {"seconds": seconds})
     yield Statement("shift_clock", {"seconds": seconds})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -79,6 +80,125 @@ def test_a_schedule_goes_on(queue: Queue, connection: Connection) -> None:
         travel(hours=1, queue=queue, connection=connection)
         assert [run.job.schedule for run in due(queue, connection)] == ["report"]
     assert due(queue, connection) == []
+
+
+def test_a_cadence_is_kept_however_the_time_is_cut(
+    queue: Queue, connection: Connection
+) -> None:
+    start = datetime.now(UTC) + timedelta(minutes=12)
+    queue.upsert_schedule("report", every=3600, start=start, connection=connection)
+    counts = []
+    for _ in range(10):
+        travel(minutes=50, queue=queue, connection=connection)
+        counts.append(len(due(queue, connection)))
+    # At 12, 72, 132, 192 | 252, 312, 372, 432, 492 minutes.
+    assert counts == [1, 1, 1, 1, 0, 1, 1, 1, 1, 1]
+
+
+def test_a_weekly_job_runs_once_a_week_and_knows_for_when(
+    queue: Queue, connection: Connection
+) -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    queue.upsert_schedule(
+        "weekly", cron="0 9 * * MON", tz="Europe/Berlin", connection=connection
+    )
+    expected = queue.get_schedule("weekly", connection=connection).next_runs(4)
+    seen = []
+
+    def handle(job: ActiveJob) -> None:
+        seen.append(job.scheduled_at)
+
+    begin = datetime.now(UTC)
+    for _ in range(28):
+        travel(days=1, queue=queue, connection=connection)
+        due(queue, connection, handle)
+    assert seen == expected
+    assert {
+        (at.astimezone(berlin).weekday(), at.astimezone(berlin).hour) for at in seen
+    } == {(0, 9)}
+    pending = queue.get_schedule("weekly", connection=connection)
+    assert pending.next_at is not None
+    assert timedelta(0) < pending.next_at - begin <= timedelta(days=7, minutes=5)
+
+
+def test_an_occurrence_expires_after_its_own_time(
+    queue: Queue, connection: Connection
+) -> None:
+    start = datetime.now(UTC) + timedelta(hours=1)
+    queue.upsert_schedule(
+        "report", every=86400, start=start, expires=600, connection=connection
+    )
+    endings = []
+    for minutes in (65, 24 * 60, 24 * 60 + 30):
+        travel(minutes=minutes, queue=queue, connection=connection)
+        endings += [run.ending for run in due(queue, connection)]
+    assert endings == ["completed", "completed", "failed"]
+
+
+def test_missed_occurrences_are_all_made_up_for(
+    queue: Queue, connection: Connection
+) -> None:
+    start = datetime.now(UTC) + timedelta(minutes=30)
+    queue.upsert_schedule(
+        "report", every=3600, start=start, missed="all", connection=connection
+    )
+    travel(hours=5, queue=queue, connection=connection)
+    runs = due(queue, connection)
+    assert [run.job.scheduled_at for run in runs] == [
+        start + timedelta(hours=n) for n in range(5)
+    ]
+
+
+def test_a_schedule_ends_when_its_calendar_says_so(
+    queue: Queue, connection: Connection
+) -> None:
+    start = datetime.now(UTC) + timedelta(minutes=30)
+    queue.upsert_schedule(
+        "report",
+        every=3600,
+        start=start,
+        end=start + timedelta(hours=2),
+        connection=connection,
+    )
+    counts = []
+    for _ in range(4):
+        travel(hours=1, queue=queue, connection=connection)
+        counts.append(len(due(queue, connection)))
+    assert counts == [1, 1, 1, 0]
+    assert queue.get_schedule("report", connection=connection).ended
+
+
+def test_an_application_that_starts_again_keeps_the_calendar(
+    queue: Queue, connection: Connection
+) -> None:
+    def upsert(data: int) -> datetime:
+        made = queue.upsert_schedule(
+            "report", every=3600, start=start, data=data, connection=connection
+        )
+        assert made.next_at is not None
+        return made.next_at
+
+    start = datetime.now(UTC) + timedelta(minutes=12)
+    upsert(1)
+    travel(minutes=50, queue=queue, connection=connection)
+    due(queue, connection)
+    before = queue.get_schedule("report", connection=connection).next_at
+    assert upsert(2) == before
+    travel(minutes=50, queue=queue, connection=connection)
+    [run] = due(queue, connection)
+    assert (run.result, run.job.scheduled_at) == (2, start + timedelta(hours=1))
+
+
+def test_a_schedule_that_was_paused_goes_on_by_its_calendar(
+    queue: Queue, connection: Connection
+) -> None:
+    start = datetime.now(UTC) + timedelta(minutes=12)
+    queue.upsert_schedule("report", every=3600, start=start, connection=connection)
+    queue.pause_schedule("report", connection=connection)
+    travel(minutes=50, queue=queue, connection=connection)
+    resumed = queue.resume_schedule("report", connection=connection)
+    assert resumed.next_at == start + timedelta(minutes=60 - 50)
+    assert "travelled" not in resumed.to_dict()
 
 
 def test_a_deduplication_id_is_free_after_its_time(
