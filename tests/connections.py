@@ -19,6 +19,7 @@ from flask_sqlalchemy import SQLAlchemy
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.ext import asyncio as sa_async
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from sqlmodel.ext.asyncio import session as sqlmodel_async
 
 import django
 from pgqueue import AsyncFlowProducer, AsyncQueue, FlowProducer, Queue
@@ -290,6 +291,18 @@ class AlchemyAsyncSession(AlchemyAsync):
         self.given = await self.late.enter_async_context(session)
 
 
+class SqlModelAsync(AlchemyAsync):
+    async def aopen(self) -> None:
+        session = sqlmodel_async.AsyncSession(self.engine())
+        self.given = await self.late.enter_async_context(session)
+
+    def execute(self, text: str) -> Any:
+        async def execute() -> Any:
+            return await (await self.given.connection()).execute(sa.text(text))
+
+        return self.wait(execute())
+
+
 class AlchemyAsyncScoped(AlchemyAsync):
     async def aopen(self) -> None:
         make = sa_async.async_sessionmaker(self.engine())
@@ -370,7 +383,7 @@ def on(kind: type[Any], driver: str) -> type[Any]:
 
 
 ALCHEMY = (Alchemy, AlchemySession, AlchemyScoped, SqlModel, FlaskSession)
-ALCHEMY_ASYNC = (AlchemyAsync, AlchemyAsyncSession, AlchemyAsyncScoped)
+ALCHEMY_ASYNC = (AlchemyAsync, AlchemyAsyncSession, AlchemyAsyncScoped, SqlModelAsync)
 KINDS: list[type[Kind]] = [
     *(Psycopg, PsycopgCursor, PsycopgAsync, Psycopg2, Psycopg2Cursor),
     *(Asyncpg, AsyncpgUncached, AsyncpgPooled),
