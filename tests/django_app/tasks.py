@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from typing import TYPE_CHECKING, Any
 
 from django_app.models import Note
 from pgqueue import RetryLater, current_job
 from pgqueue.django.library import tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 task = tasks.task
 
@@ -21,7 +25,17 @@ async def add_async(a: int, b: int = 0) -> int:
     return a + b
 
 
-@task(queue_name="mail", priority=10, attempts=3, backoff=0, tags=["post"])
+def retried(function: Callable[..., Any]) -> Any:
+    """Give a task options of a job by `@task`, or by `using` where that takes none."""
+    known = {"queue_name": "mail", "priority": 10}
+    ours = {"attempts": 3, "backoff": 0, "tags": ["post"]}
+    kinds = {each.kind for each in inspect.signature(task).parameters.values()}
+    if inspect.Parameter.VAR_KEYWORD in kinds:
+        return task(**known, **ours)(function)
+    return task(**known)(function).using(**ours)
+
+
+@retried
 def fail(text: str) -> None:
     raise ValueError(text)
 
