@@ -32,8 +32,8 @@ def engine(pg_server: Server) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def image(engine: Any) -> str:
-    """The image of the Dockerfile; PYTHON_IMAGE is the one it is made from."""
+def base(engine: Any) -> str:
+    """The image that the Dockerfile begins with: PYTHON_IMAGE, or the usual one."""
     from docker.errors import DockerException  # noqa: PLC0415
 
     try:
@@ -43,8 +43,14 @@ def image(engine: Any) -> str:
             engine.images.pull(BASE)
         except DockerException as error:
             pytest.skip(f"this engine cannot pull {BASE}; set PYTHON_IMAGE: {error}")
+    return BASE
+
+
+@pytest.fixture(scope="session")
+def image(engine: Any, base: str) -> str:
+    """The image of the Dockerfile."""
     built, _ = engine.images.build(
-        path=str(ROOT), buildargs={"PYTHON_IMAGE": BASE}, rm=True
+        path=str(ROOT), buildargs={"PYTHON_IMAGE": base}, rm=True
     )
     return str(built.id)
 

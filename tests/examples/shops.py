@@ -61,14 +61,48 @@ STACKS = (
 )
 
 
-class Shop:
+class Browser:
+    """Asks a shop over HTTP."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def ask(self, path: str, data: dict[str, Any] | None = None) -> tuple[int, Any]:
+        """Ask over HTTP."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}",
+            None if data is None else json.dumps(data).encode(),
+            {"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                text = error.read()
+            return error.code, json.loads(text) if text.startswith(b"{") else None
+
+    def answers(self) -> bool:
+        try:
+            return self.ask("/orders/0/")[0] == 404
+        except urllib.error.URLError:
+            return False
+
+    def order(self, **what: Any) -> tuple[int, Any]:
+        return self.ask("/orders/", {"product": "lamp", "card": "fine", **what})
+
+    def look(self, order: int) -> Any:
+        return self.ask(f"/orders/{order}/")[1]
+
+
+class Shop(Browser):
     """A shop on a database of its own."""
 
     def __init__(self, stack: Stack, dsn: str, logs: Path) -> None:
+        super().__init__(free_port())
         self.dsn = dsn
         self._stack = stack
         self._logs = logs
-        self._port = free_port()
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -100,7 +134,7 @@ class Shop:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        with self._running(self._stack.serve.format(port=self._port), "server"):
+        with self._running(self._stack.serve.format(port=self.port), "server"):
             yield
 
     @contextmanager
@@ -134,33 +168,6 @@ class Shop:
     def log(self, what: str) -> str:
         """What the server or the worker wrote."""
         return (self._logs / what).read_text("utf-8")
-
-    def ask(self, path: str, data: dict[str, Any] | None = None) -> tuple[int, Any]:
-        """Ask over HTTP."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self._port}{path}",
-            None if data is None else json.dumps(data).encode(),
-            {"Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            with error:
-                text = error.read()
-            return error.code, json.loads(text) if text.startswith(b"{") else None
-
-    def answers(self) -> bool:
-        try:
-            return self.ask("/orders/0/")[0] == 404
-        except urllib.error.URLError:
-            return False
-
-    def order(self, **what: Any) -> tuple[int, Any]:
-        return self.ask("/orders/", {"product": "lamp", "card": "fine", **what})
-
-    def look(self, order: int) -> Any:
-        return self.ask(f"/orders/{order}/")[1]
 
     def count(self, table: str) -> int:
         with psycopg.connect(self.dsn) as connection:
