@@ -95,10 +95,8 @@ def command(
     Options override what a Worker says. They can come from PGQUEUE_QUEUES,
     PGQUEUE_CONCURRENCY, PGQUEUE_PROCESSES, PGQUEUE_SHUTDOWN_TIMEOUT and PGQUEUE_LOG.
     """
-    if reloads and drain:
-        raise ConfigError("--reload and --drain do not go together; leave one out")
     if reloads:
-        return serve_reloading(Path.cwd())
+        return serve_anew(drain=drain)
     leave_at_sigterm()
     end_with_reloader()
     dsn = given_dsn()
@@ -109,6 +107,13 @@ def command(
     asked = {name: value for name, value in options.items() if value is not None}
     serve(make_worker(found, target, list(queues), asked), drain=drain, log=log)
     return None
+
+
+def serve_anew(*, drain: bool) -> int:
+    """Serve in a child, and in another one whenever the code here changes."""
+    if drain:
+        raise ConfigError("--reload and --drain do not go together; leave one out")
+    return serve_reloading(Path.cwd())
 
 
 def leave_at_sigterm() -> None:

@@ -12,19 +12,29 @@ from django.db import connections
 from pgqueue.cli import worker as core
 from pgqueue.cli.app import Root
 from pgqueue.cli.params import Command, given_dsn
+from pgqueue.cli.reloader import end_with_reloader
 from pgqueue.cli.target import load
 from pgqueue.config import Settings
 from pgqueue.django.worker import adapt, make_site_worker
 
 
 def run_worker(
-    target: str | None, queues: tuple[str, ...], drain: bool, log: str, **options: Any
-) -> None:
+    target: str | None,
+    *,
+    queues: tuple[str, ...],
+    drain: bool,
+    reloads: bool,
+    log: str,
+    **options: Any,
+) -> int | None:
     """Run jobs until SIGTERM or Ctrl-C; a second one does not wait.
 
     Without OBJECT, every function that jobs.py of an app registers and every task. It
     may also be a Worker, or a function of one argument, the job; a function needs -q.
     """
+    if reloads:
+        return core.serve_anew(drain=drain)
+    end_with_reloader()
     dsn = given_dsn()
     if dsn:
         os.environ["PGQUEUE_DSN"] = dsn
@@ -40,6 +50,7 @@ def run_worker(
     # It may fork, and a connection is for one process.
     connections.close_all()
     core.serve(worker, drain=drain, log=log)
+    return None
 
 
 def make_command() -> click.Command:

@@ -142,3 +142,11 @@ def test_two_processes_share_no_connection(site: Sql, site_dsn: str) -> None:
     ran = manage(site_dsn, "pgqueue", "worker", "--processes", "2", "--drain")
     assert ran.returncode == 0, ran.stderr
     assert site.value("SELECT count(*) FROM django_app_note") == 20
+
+
+def test_the_worker_of_a_site_takes_every_option_that_the_core_has(
+    site: Sql, site_dsn: str
+) -> None:
+    refused = manage(site_dsn, "pgqueue", "worker", "--reload", "--drain")
+    assert refused.returncode != 0
+    assert "--reload and --drain do not go together" in refused.stderr
