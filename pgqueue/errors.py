@@ -106,6 +106,18 @@ class JobNotFound(JobError, LookupError):
         super().__init__(job_id, f"queue {queue!r} has no job {job_id}")
 
 
+class KeyTaken(JobError):
+    """A child of a flow has a key that another job has; nothing was added."""
+
+    def __init__(self, job_id: int, queue: str, key: str) -> None:
+        super().__init__(
+            job_id,
+            f"queue {queue!r} has a job with the key {key!r} already (job {job_id}), so "
+            "the flow was not added; a key on its root makes adding it twice harmless",
+        )
+        self.key = key
+
+
 class JobStateError(JobError):
     """The job is in a state in which the call makes no sense."""
 

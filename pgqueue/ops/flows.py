@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pgqueue import options, payload
-from pgqueue.errors import ConfigError, JobNotFound, LeaseLost
+from pgqueue.errors import ConfigError, JobNotFound, KeyTaken, LeaseLost
 from pgqueue.ops.bulk import BULK_BYTES, BULK_ROWS
 from pgqueue.ops.core import Op, Statement, atomic
 from pgqueue.ops.jobs import add_encoded, find, from_row, snapshot
@@ -42,6 +42,7 @@ class Planted:
     node: FlowNode
     parent: Parent | None
     element: str
+    root: bool = False
     job: Job | None = None
     children: list[Planted] = field(default_factory=list)
 
@@ -65,10 +66,10 @@ def check_flow(node: FlowNode, limit: int, depth: int = 0) -> None:
     options.check_name(node.queue, "queue")
     options.encode_job(node.job(), limit)
     check_policy(node.on_child_failure)
-    if depth and (node.key is not None or node.dedup is not None):
+    if depth and node.dedup is not None:
         raise ConfigError(
-            f"node {node.name!r}: a child of a flow takes no key and no dedup; give the "
-            "root a key, and adding the flow twice is harmless"
+            f"node {node.name!r}: a child of a flow takes no dedup; give the root a key, "
+            "and adding the flow twice is harmless"
         )
     children: object = node.children
     if isinstance(children, (str, bytes)) or not isinstance(children, Sequence):
@@ -84,8 +85,11 @@ def add_flows(
     """Add whole trees; parents wait for their children from the first moment.
 
     One statement adds the nodes of one level and queue, up to a bound.
+
+    Raises:
+        KeyTaken: a child's key is another job's; nothing is added.
     """
-    planted = [plant(root, parent, limit) for root in roots]
+    planted = [plant(root, parent, limit, root=True) for root in roots]
     ids: dict[str, int] = {}
     level = planted
     while level:
@@ -112,10 +116,13 @@ def add_group(
         vanished: list[Planted] = []
         for one, result in zip(group, added, strict=True):
             if result.existing:
-                # Only a root can have a key: the flow is there, with its children.
                 one.job = yield from find(queue, result.id)
                 if one.job is None:
                     vanished.append(one)
+                elif not one.root:
+                    # That job has a life of its own, and perhaps another parent.
+                    raise KeyTaken(result.id, queue, str(one.node.key))
+                # A root: the flow is there, with its children.
                 continue
             one.job = snapshot(
                 queue,
@@ -146,7 +153,9 @@ def slices(nodes: list[Planted]) -> Iterator[list[Planted]]:
         yield group
 
 
-def plant(node: FlowNode, parent: Parent | None, limit: int) -> Planted:
+def plant(
+    node: FlowNode, parent: Parent | None, limit: int, *, root: bool = False
+) -> Planted:
     """Return one node, encoded as `pgqueue.add_jobs` takes it."""
     element = options.encode_job(node.job(), limit)
     extra: dict[str, JsonValue] = {}
@@ -157,7 +166,7 @@ def plant(node: FlowNode, parent: Parent | None, limit: int) -> Planted:
         extra["blocked"] = True
     if extra:
         element = f"{element[:-1]},{json.dumps(extra)[1:]}"
-    return Planted(node, parent, element)
+    return Planted(node, parent, element, root)
 
 
 @atomic

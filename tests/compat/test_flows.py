@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from compat.conftest import Heard
+from pgqueue import KeyTaken
 from pgqueue.compat.bullmq import FlowProducer, Job, Queue, WaitingChildrenError
 from waiting import until_async
 
@@ -109,6 +110,26 @@ async def test_a_root_may_have_an_own_id_a_prefix_and_a_parent(made: Made) -> No
     read = await Job.fromId(queue, below["job"].id)
     assert read is not None
     assert read.opts["parent"] == parent
+
+
+async def test_children_may_have_own_ids(made: Made, queue: Queue) -> None:
+    async def page(job: Job, token: str) -> int:
+        return int(job.data)
+
+    async def report(job: Job, token: str) -> Any:
+        return await job.getChildrenValues()
+
+    child = {"name": "page", "queueName": "pages", "data": 7, "opts": {"jobId": "p7"}}
+    tree = await made.flows().add(flow(children=[child]))
+    assert tree is not None
+    assert tree["children"][0]["job"].id == "p7"
+    with pytest.raises(KeyTaken, match="'p7'"):
+        await made.flows().add(flow(children=[child]))
+    assert await queue.getJobCountByTypes() == 1
+    heard = Heard(made.worker(report), "completed")
+    made.worker(page, "pages")
+    [(_, _, values)] = await heard.wait()
+    assert values == {"bull:pages:p7": 7}
 
 
 async def test_a_missing_parent_is_an_error_and_in_bulk_it_is_not(

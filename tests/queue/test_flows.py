@@ -13,6 +13,7 @@ from pgqueue import (
     FlowNode,
     JobNotFound,
     JobStateError,
+    KeyTaken,
     NewJob,
     PayloadError,
     Queue,
@@ -134,10 +135,30 @@ def test_a_key_on_the_root_makes_adding_a_flow_idempotent(
     assert sql.value("SELECT count(*) FROM pgqueue.job") == 2
 
 
+def test_a_child_with_a_key_is_found_by_it(flows: FlowProducer, shells: Shells) -> None:
+    added = flows.add(report(page(1, key="one", children=[page(2, key="two")]), page()))
+    one = added.children[0]
+    assert (one.job.key, one.children[0].job.key) == ("one", "two")
+    again = shells.queue("pages").add("page", {"n": 9}, key="two")
+    assert again == one.children[0].job
+
+
+@pytest.mark.parametrize("taken", [[], [page(key="k")]])
+def test_a_child_whose_key_is_taken_leaves_nothing_of_its_flow(
+    flows: FlowProducer, shells: Shells, sql: Sql, taken: list[FlowNode]
+) -> None:
+    if not taken:
+        shells.queue("pages").add("page", {}, key="k")
+    before = sql.value("SELECT count(*) FROM pgqueue.job")
+    with pytest.raises(KeyTaken, match="'k' already") as raised:
+        flows.add(report(page(0), *taken, page(key="k")))
+    assert raised.value.key == "k"
+    assert sql.value("SELECT count(*) FROM pgqueue.job") == before
+
+
 @pytest.mark.parametrize(
     "node",
     [
-        report(page(key="k")),
         report(page(dedup=Dedup("d"))),
         report(page(priority=-1)),
         report(page(on_child_failure="explode")),
