@@ -175,11 +175,14 @@ class Claimer:
         return self._dispatch.idle and not owed
 
     def _want(self) -> int:
+        """Return how many to claim; outcomes left for a later write take their room."""
         if self._stopping:
             return 0
+        # Or claims outrun the writes, for as long as there are jobs.
+        unwritten = len(self._finisher)
         if all(intake.limited for intake in self._intakes.values()):
-            return self._dispatch.free
-        return self._dispatch.want(self._trip.took)
+            return self._dispatch.free - unwritten
+        return self._dispatch.want(self._trip.took) - unwritten
 
     async def _until_room(self) -> None:
         """Wait for a run to end; hold neither jobs nor the bell for long meanwhile."""
