@@ -6,11 +6,11 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import precondition, rule
 
-from model.books import FINISHED, Record
+from model.books import FINISHED
 from model.table import STATES, Table, queues, which
-from pgqueue import FlowNode, JobError, KeepJobs, NewJob
+from pgqueue import Dedup, FlowNode, JobError, KeepJobs, NewJob
 
 if TYPE_CHECKING:
     from pgqueue.types import FlowJob, Job
@@ -18,6 +18,19 @@ if TYPE_CHECKING:
 policies = st.sampled_from(["fail", "continue", "ignore", "remove"])
 keeps = st.sampled_from([None, None, True, 1, KeepJobs(age=1000, count=2), False])
 keys = st.sampled_from([None, None, "k", "l"])
+rules = st.builds(
+    dataclasses.replace,
+    st.sampled_from(
+        [
+            Dedup("d"),
+            Dedup("d", ttl=2000),
+            Dedup("d", ttl=1000, replace=True, extend=True),
+            Dedup("d", replace=True),
+            Dedup("d", keep_last_if_active=True),
+        ]
+    ),
+    id=st.sampled_from(["d", "d", "e"]),
+)
 options = st.fixed_dictionaries(
     {
         "delay": st.sampled_from([None, None, 1000, 3000]),
@@ -55,23 +68,15 @@ def node(tree: dict[str, Any]) -> FlowNode:
 class Adding(Table):
     """Adds."""
 
-    def entered(self, job: Job, given: dict[str, Any], **more: Any) -> Record:
-        due = None if given["delay"] is None else self.books.now + given["delay"]
-        return Record(
-            job.id,
-            job.queue,
-            str(job.state),
-            priority=given["priority"],
-            attempts=given["attempts"],
-            due=due,
-            rules={key: given[key] for key in given if key.startswith("remove_on")},
-            **more,
-        )
-
-    @rule(name=queues, given=options, key=keys)
-    def add(self, name: str, given: dict[str, Any], key: str | None) -> None:
-        job = self.queues[name].add("n", key=key, connection=self.connection, **given)
-        self.enter(job, given, key)
+    @rule(name=queues, given=options, once=st.one_of(keys, rules))
+    def add(self, name: str, given: dict[str, Any], once: str | Dedup | None) -> None:
+        if isinstance(once, Dedup):
+            self.add_for(name, given, once)
+        else:
+            job = self.queues[name].add(
+                "n", key=once, connection=self.connection, **given
+            )
+            self.enter(job, given, once)
 
     @rule(name=queues, given=st.lists(st.tuples(options, keys), max_size=4))
     def add_bulk(self, name: str, given: list[tuple[dict[str, Any], Any]]) -> None:
@@ -84,11 +89,25 @@ class Adding(Table):
         """Take in a job, unless its key is another's: then that one was returned."""
         standing = self.books.keyed(job.queue, key)
         if standing is None:
-            self.books.add(self.entered(job, given, key=key))
+            self.books.add(self.entered(job.id, job.queue, given, key=key))
         else:
             assert job.id == standing.id
             assert job.state == standing.state
             self.books.tell(standing, "duplicated")
+
+    def add_for(self, name: str, given: dict[str, Any], dedup: Dedup) -> None:
+        job = self.queues[name].add(
+            "n", dedup=dedup, connection=self.connection, **given
+        )
+        new = self.entered(job.id, name, given)
+        assert self.books.dedup(new, dedup, given) == job.id
+
+    @precondition(lambda self: self.books.running())
+    @rule(which=which, given=options, dedup=rules)
+    def add_while_it_runs(self, which: int, given: dict[str, Any], dedup: Any) -> None:
+        running = self.books.running()
+        name, dedup_id = running[which % len(running)]
+        self.add_for(name, given, dataclasses.replace(dedup, id=dedup_id))
 
     @rule(tree=trees, key=keys)
     def add_flow(self, tree: dict[str, Any], key: str | None) -> None:
@@ -103,7 +122,8 @@ class Adding(Table):
             self.books.tell(standing, "duplicated")
 
     def enter_flow(self, added: FlowJob, tree: Any, parent: int | None) -> None:
-        one = self.entered(added.job, tree["options"], parent=parent)
+        one = self.entered(added.job.id, tree["queue"], tree["options"], parent=parent)
+        one.state = str(added.job.state)
         self.books.add(one, tree["policy"])
         for child, below in zip(added.children, tree["below"], strict=True):
             self.enter_flow(child, below, one.id)
@@ -126,4 +146,5 @@ class Adding(Table):
             assert parent.state in FINISHED
             return
         assert parent.state not in FINISHED
-        self.books.add(self.entered(job, given, parent=parent.id), policy)
+        new = self.entered(job.id, name, given, parent=parent.id)
+        self.books.add(new, policy)

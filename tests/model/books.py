@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pgqueue.retention import Retention, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 WAITING = ("waiting", "delayed", "waiting_children")
 FINISHED = ("completed", "failed")
@@ -42,7 +45,6 @@ class Record:
     place: float = 0.0
     fresh: bool = True
     flow: bool = False
-    dedup: bool = False
     holder: int | None = None
 
 
@@ -194,6 +196,7 @@ class Books:
             if any(s.policy == "fail" for s in failures):
                 rule = self.rule(job, "failed")
                 up = self.end(job, "failed", rule)
+                self.settle_ids([job.id])
                 if job.gone_at is not None and job.gone_at <= self.now:
                     self.forget([job], pruned=True)
                 if up is not None:
@@ -202,6 +205,9 @@ class Books:
                 for one in failures:
                     one.counted = True
                 self.ready(job)
+
+    def settle_ids(self, jobs: Iterable[int]) -> None:
+        """Free what jobs that have ended stood for."""
 
     def erase(self, job: Record) -> None:
         """Take a job and what belongs to it out of the books."""
@@ -249,6 +255,7 @@ class Books:
             up = self.end(job, "failed", self.rule(job, "failed"))
             self.marks.discard(job.id)
             parents |= set() if up is None else {up}
+        self.settle_ids([job.id for job in jobs])
         self.release(parents)
 
     def recover(self, worker: int, max_stalled: int) -> set[int]:

@@ -10,7 +10,7 @@ from invariants import broken_rules
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from model.books import Books
+    from model.deduplicating import DedupBooks
 
 JOBS = """
     WITH standing AS (
@@ -35,7 +35,7 @@ JOBS = """
 """
 
 
-def check(connection: Connection[Any], books: Books, followed: str) -> None:
+def check(connection: Connection[Any], books: DedupBooks, followed: str) -> None:
     """Compare the database with the books, and learn the new places from it."""
     assert broken_rules(connection) == []
     rows = connection.execute(JOBS).fetchall()
@@ -59,6 +59,15 @@ def check(connection: Connection[Any], books: Books, followed: str) -> None:
     )
     assert {row[:2]: row[2:] for row in settled} == {
         key: (one.state, one.policy, one.counted) for key, one in books.settled.items()
+    }
+    ids = connection.execute(
+        "SELECT q.name, d.dedup_id, d.job_id, d.expires_at IS NOT NULL,"
+        " d.next IS NOT NULL FROM pgqueue.dedup d"
+        " JOIN pgqueue.queue q ON q.id = d.queue_id"
+    )
+    assert {row[:2]: row[2:] for row in ids} == {
+        place: (one.job, one.until is not None, one.kept_back is not None)
+        for place, one in books.ids.items()
     }
     told = connection.execute(
         "SELECT job_id, name, count(*) FROM pgqueue.event"

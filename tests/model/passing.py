@@ -76,6 +76,7 @@ class Passing(Table):
             run(self.connection, op, "pgqueue")
             waiting = books.of(name, "waiting", "delayed", "waiting_children")
             books.cancel([j for j in waiting if j.id in books.marks])
+            books.settle_late(name)
 
 
 def one_statement(name: str, params: dict[str, object]) -> Any:

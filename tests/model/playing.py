@@ -86,7 +86,8 @@ class Player:
         parents = finisher.settle(taken, answers)
         if parents and releases:
             run(self.connection, release(parents), "pgqueue")
-        return {row[0] for rows in answers for row in rows}
+        written = {row[0] for rows in answers for row in rows}
+        return written & {job.id for job, _ in ended}
 
     def send(self, statement: Statement) -> list[Any]:
         """Execute one statement."""

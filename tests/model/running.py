@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from model.table import Table, queues, which
+from model.adding import Adding, options, rules
+from model.table import queues, some, which
 from pgqueue.db.run import run
 from pgqueue.ops import maintenance
 from pgqueue.ops.flows import release
@@ -16,6 +17,7 @@ from pgqueue.worker.outcome import CHILDREN, COMPLETED, RELEASED, Outcome
 
 if TYPE_CHECKING:
     from model.books import Record
+    from pgqueue import Dedup
     from pgqueue.worker.active_job import ActiveJob
 
 endings = st.sampled_from(
@@ -23,9 +25,10 @@ endings = st.sampled_from(
 )
 
 
-class Running(Table):
+class Running(Adding):
     """Runs."""
 
+    @some("waiting")
     @rule(name=queues, limit=st.integers(1, 3))
     def claim(self, name: str, limit: int) -> None:
         books, player = self.books, self.players[name]
@@ -35,6 +38,15 @@ class Running(Table):
         books.start(expected, player.id)
         self.held += claimed
 
+    @rule(name=queues, given=options, dedup=rules)
+    def add_and_claim(self, name: str, given: dict[str, Any], dedup: Dedup) -> None:
+        """Most of what a run can do to others it does to jobs with an id of theirs."""
+        self.add_for(name, {**given, "delay": None, "lifo": True, "priority": 0}, dedup)
+        # Where it stands is learnt from the database.
+        self.look()
+        self.claim(name, 1)
+
+    @some("active")
     @rule(
         endings=st.lists(st.tuples(which, endings), min_size=1, max_size=3),
         delay=st.sampled_from([0.0, 2000.0]),
@@ -60,6 +72,7 @@ class Running(Table):
         assert ids <= player.finish(ended, releases=releases)
         for active, outcome in ended:
             parents.add(self.note(self.books.jobs[active.id], outcome))
+        self.books.settle_ids(ids)
         if releases:
             self.books.release({one for one in parents if one is not None})
 
@@ -92,6 +105,7 @@ class Running(Table):
         books.ready(job)
         return None
 
+    @some("active")
     @rule(name=queues, releases=st.booleans())
     def worker_dies(self, name: str, releases: bool) -> None:
         player = self.players[name]

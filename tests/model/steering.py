@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from model.books import FINISHED, Record
-from model.table import STATES, Table, queues, which
+from model.table import STATES, Table, queues, some, which
 from pgqueue import JobError
 
 
 class Steering(Table):
     """Moves, changes, stops and removes jobs."""
 
+    @some(*FINISHED)
     @rule(which=which, reset=st.booleans())
     def retry(self, which: int, reset: bool) -> None:
         if job := self.pick(which, *FINISHED):
@@ -23,6 +24,7 @@ class Steering(Table):
             )
             self.books.again([job], reset=reset)
 
+    @some(*FINISHED)
     @rule(name=queues, state=st.sampled_from(FINISHED))
     def retry_all(self, name: str, state: Any) -> None:
         jobs = self.books.of(name, state)
@@ -30,12 +32,14 @@ class Steering(Table):
         assert count == len(jobs)
         self.books.again(jobs)
 
+    @some("delayed")
     @rule(which=which)
     def promote(self, which: int) -> None:
         if job := self.pick(which, "delayed"):
             self.queues[job.queue].promote(job.id, connection=self.connection)
             self.books.put(job, "waiting")
 
+    @some("delayed")
     @rule(name=queues)
     def promote_all(self, name: str) -> None:
         jobs = self.books.of(name, "delayed")
@@ -44,6 +48,7 @@ class Steering(Table):
         for job in jobs:
             self.books.put(job, "waiting")
 
+    @some("waiting", "delayed", "waiting_children")
     @rule(which=which, priority=st.sampled_from([0, 2]), lifo=st.booleans())
     def change_priority(self, which: int, priority: int, lifo: bool) -> None:
         if job := self.pick(which, "waiting", "delayed", "waiting_children"):
@@ -52,6 +57,7 @@ class Steering(Table):
             )
             job.priority, job.fresh = priority, True
 
+    @some("delayed")
     @rule(which=which, delay=st.sampled_from([0, 1000, 5000]))
     def change_delay(self, which: int, delay: int) -> None:
         if job := self.pick(which, "delayed"):
@@ -61,6 +67,7 @@ class Steering(Table):
             job.due = self.books.now + delay
             self.books.tell(job, "delayed")
 
+    @some(*STATES)
     @rule(which=which)
     def update_data(self, which: int) -> None:
         if job := self.pick(which, *STATES):
@@ -72,6 +79,7 @@ class Steering(Table):
             else:
                 assert job.state != "active"
 
+    @some(*STATES)
     @rule(which=which)
     def cancel(self, which: int) -> None:
         if job := self.pick(which, *STATES):
@@ -86,6 +94,7 @@ class Steering(Table):
             else:
                 self.books.cancel([job])
 
+    @some(*STATES)
     @rule(which=which, children=st.booleans())
     def remove(self, which: int, children: bool) -> None:
         job = self.pick(which, *STATES)

@@ -106,6 +106,7 @@ class Sweeping(Table):
         for state in ("waiting_children", "delayed", "waiting"):
             books.forget(books.of(name, state))
         books.forget(books.of(name, *FINISHED))
+        books.settle_gone(name)
         books.paused.discard(name)
         books.most.pop(name, None)
         books.rate.pop(name, None)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition
 
-from model.books import FINISHED, Books, Record
+from model.books import FINISHED, Record
+from model.deduplicating import DedupBooks, Standing
 from model.looking import check
 from model.playing import Player
 from pgqueue import FlowProducer, Queue
@@ -49,9 +50,20 @@ FOLLOW = """
     INSERT INTO pgqueue.subscriber (queue_id, consumer, xid, event_id, seen_at)
     SELECT id, 'books', 0, 0, clock_timestamp() FROM followed
 """
+STANDS = """
+    SELECT d.job_id FROM pgqueue.dedup d JOIN pgqueue.queue q ON q.id = d.queue_id
+    WHERE q.name = %s AND d.dedup_id = %s
+"""
 
 which = st.integers(0, 7)
 queues = st.sampled_from(QUEUES)
+
+
+def some(*states: str) -> Any:
+    """Play a rule only while there are jobs in one of these states."""
+    return precondition(
+        lambda self: any(job.state in states for job in self.books.jobs.values())
+    )
 
 
 class Table(RuleBasedStateMachine):
@@ -62,7 +74,7 @@ class Table(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.connection.execute(EMPTY)
-        self.books = Books()
+        self.books = DedupBooks()
         self.queues = {name: Queue(name, dsn="postgresql://") for name in QUEUES}
         self.players = {name: Player(self.connection, name) for name in QUEUES}
         self.flows = FlowProducer(dsn="postgresql://")
@@ -79,10 +91,41 @@ class Table(RuleBasedStateMachine):
         )
         return found[which % len(found)] if found else None
 
+    def entered(
+        self, job: int, queue: str, given: dict[str, Any], **more: Any
+    ) -> Record:
+        """Return the record of a job that was just added."""
+        due = None if given["delay"] is None else self.books.now + given["delay"]
+        return Record(
+            job,
+            queue,
+            "waiting" if due is None else "delayed",
+            priority=given["priority"],
+            attempts=given["attempts"],
+            due=due,
+            rules={key: given[key] for key in given if key.startswith("remove_on")},
+            **more,
+        )
+
+    def look(self) -> None:
+        """Compare the database with the books, and learn from it what only it knows."""
+        self.adopt()
+        check(self.connection, self.books, FOLLOWED)
+
+    def adopt(self) -> None:
+        """Take in what was kept back and has been added; only its id is new."""
+        for (queue, dedup_id), given in self.books.owed:
+            found = self.connection.execute(STANDS, [queue, dedup_id]).fetchone()
+            assert found is not None, f"what was kept back for {dedup_id} was not added"
+            new = self.entered(found[0], queue, given)
+            self.books.ids[queue, dedup_id] = Standing(new.id, None)
+            self.books.add(new)
+        self.books.owed.clear()
+
     def check_invariants(self, *args: Any, **kwargs: Any) -> None:
         super().check_invariants(*args, **kwargs)
         if hasattr(self, "books"):
-            check(self.connection, self.books, FOLLOWED)
+            self.look()
             for name, queue in self.queues.items():
                 counts = queue.counts(connection=self.connection)
                 assert counts.waiting + counts.prioritized == len(

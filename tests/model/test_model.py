@@ -16,7 +16,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from model.adding import Adding
 from model.committing import Committing
 from model.passing import Passing
 from model.running import Running
@@ -27,7 +26,7 @@ EXAMPLES = int(os.environ.get("PGQUEUE_HYPOTHESIS", "40"))
 SHRINKS = bool(os.environ.get("PGQUEUE_HYPOTHESIS_SHRINK"))
 
 
-class Game(Adding, Running, Passing, Steering, Sweeping, Committing):
+class Game(Running, Passing, Steering, Sweeping, Committing):
     """All rules together."""
 
 
