@@ -1,6 +1,7 @@
 """FastAPI and Starlette: queues as dependencies, pools and workers in the lifespan.
 
-Uses the public API only. Needs the extra `fastapi`.
+Uses the public API only. Dependencies need the extra `fastapi`; the rest works with
+Starlette alone.
 """
 
 from __future__ import annotations
@@ -8,9 +9,8 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastapi import Depends
-
 from pgqueue.async_queue import AsyncQueue
+from pgqueue.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -95,9 +95,15 @@ class PgQueue:
                 then adds in its transaction.
 
         Raises:
-            ConfigError: the name cannot be one of a queue.
+            ConfigError: the name cannot be one of a queue, or FastAPI is missing.
         """
         plain = self.queue(name)
+        try:
+            from fastapi import Depends  # noqa: PLC0415  (Starlette has no dependencies)
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                'depends() needs FastAPI; run: pip install "pgqueue-jobs[fastapi]"'
+            ) from error
 
         async def give() -> AsyncQueue:
             return plain
