@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from compat.conftest import Heard, busy, returns
@@ -55,6 +56,23 @@ async def test_a_job_whose_worker_is_gone_is_stalled_and_runs_again(
         2,
     )
     assert quiet.calls == []
+
+
+async def test_a_processor_that_ends_in_spite_of_a_forced_close_completes_nothing(
+    made: Made, queue: Queue
+) -> None:
+    async def stubborn(job: Job, token: str) -> str:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return "done"
+
+    worker = made.worker(stubborn)
+    heard, active = Heard(worker, "completed", "failed"), Heard(worker, "active")
+    job = await queue.add("paint", {})
+    await active.wait()
+    await worker.close(force=True)
+    assert await job.isActive()
+    assert heard.calls == []
 
 
 async def test_a_job_that_stalls_too_often_fails(made: Made, queue: Queue) -> None:

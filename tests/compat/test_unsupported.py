@@ -187,5 +187,9 @@ async def test_an_unknown_type_is_refused(queue: Queue, kind: str) -> None:
     ):
         with pytest.raises(ConfigError, match=kind):
             await call
+    job = await queue.add("paint", {})
+    for retrying in (queue.retryJobs({"state": kind}), job.retry(kind)):
+        with pytest.raises(ConfigError, match="state"):
+            await retrying
     with pytest.raises(ConfigError, match="state"):
-        await queue.retryJobs({"state": kind})
+        await job.retry("waiting")

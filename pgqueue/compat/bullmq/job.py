@@ -60,7 +60,7 @@ class Job(Explained):
         self.name = name
         self.data = data
         self.opts: dict[str, Any] = {"attempts": 1, **(opts or {})}
-        self.attempts = self.opts.get("attempts") or 1
+        self.attempts: int = self.opts["attempts"]
         self.delay: int = self.opts.get("delay") or 0
         self.priority: int = self.opts.get("priority") or 0
         self.timestamp: int | None = self.opts.get("timestamp")
@@ -254,7 +254,7 @@ class Job(Explained):
         Raises:
             JobStateError: it is not in that state.
         """
-        asked = opts or {}
+        asked, state = opts or {}, reading.check_finished(state)
         reset = bool(asked.get("resetAttemptsMade"))
         number = await self._number("reprocessJob")
         try:

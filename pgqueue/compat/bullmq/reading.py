@@ -189,6 +189,13 @@ def logs(queue: str, job_id: str, start: int, end: int, *, asc: bool) -> Op[Any]
     return {"logs": found if asc else found[::-1], "count": total}
 
 
+def check_finished(state: str) -> str:
+    """Return a state that a job can be retried from."""
+    if state not in NEWEST_FIRST:
+        raise ConfigError.bad("state", state, "completed or failed")
+    return state
+
+
 @atomic
 def retry(queue: str, number: int, state: str, *, reset: bool) -> Op[Job]:
     """Put a job that is in this finished state back to waiting."""
@@ -199,8 +206,7 @@ def retry(queue: str, number: int, state: str, *, reset: bool) -> Op[Job]:
 
 def retry_jobs(queue: str, state: str, timestamp: int | None) -> Op[int]:
     """Put all jobs of a finished state back that finished by then."""
-    if state not in NEWEST_FIRST:
-        raise ConfigError.bad("state", state, "completed or failed")
+    check_finished(state)
     before = instant(timestamp)
     if before is not None:
         before += timedelta(microseconds=999)

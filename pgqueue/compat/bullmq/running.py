@@ -99,7 +99,8 @@ class Running:
                 failure = UnrecoverableError("cancelled")
             elif self.closed or (task is not None and task.cancelling()):
                 raise
-        if job.claim.settled:
+        if job.claim.settled or self.closed:
+            # Closed by force: whatever it returned, the job is to be found stalled.
             return None
         if failure is None:
             try:

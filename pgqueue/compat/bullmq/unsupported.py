@@ -21,6 +21,10 @@ JOB_OPTIONS: Final = {
     "rateLimiterKey": "use queue.setGlobalRateLimit(max, ms)",
     "telemetry": TRACING,
 }
+TEMPLATE_OPTIONS: Final = {
+    "deduplication": "there is one pending job at any time",
+    "parent": "add a child in the processor, under job.id",
+}
 QUEUE_OPTIONS: Final = {
     **ENDPOINT,
     "settings": "a repeat strategy of one's own is not there; use a cron pattern",
