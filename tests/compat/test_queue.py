@@ -202,8 +202,15 @@ async def test_remove_says_whether_there_was_one(queue: Queue) -> None:
     job = await queue.add("a", {})
     assert await queue.remove(str(job.id)) == 1
     assert await queue.remove(str(job.id)) == 0
-    with pytest.raises(TypeError, match=r"Missing key for job 1\. updateData"):
-        await job.updateData({"b": 1})
+    for call, command in (
+        (job.updateData({"b": 1}), "updateData"),
+        (job.updateProgress(1), "updateProgress"),
+        (job.log("text"), "addLog"),
+        (job.promote(), "promote"),
+        (job.retry(), "reprocessJob"),
+    ):
+        with pytest.raises(TypeError, match=rf"Missing key for job 1\. {command}"):
+            await call
 
 
 async def test_logs_are_counted(queue: Queue) -> None:

@@ -156,3 +156,25 @@ async def test_immediately_makes_the_first_job_due_at_once(queue: Queue) -> None
     found = await queue.getJobScheduler("s")
     assert found is not None
     assert abs(found["next"] - time.time() * 1000) < 60_000
+
+
+async def test_dates_are_shown_in_milliseconds(queue: Queue) -> None:
+    rule = {"pattern": "* * * * *", "startDate": "2030-01-01T12:00:00Z"}
+    end = datetime(2031, 1, 1, tzinfo=UTC)
+    job = await queue.upsertJobScheduler("s", {**rule, "endDate": end})
+    found = await queue.getJobScheduler("s")
+    assert job is not None
+    assert found is not None
+    assert (found["startDate"], found["endDate"]) == (NOON, end.timestamp() * 1000)
+    assert job.opts["repeat"]["startDate"] == NOON
+
+
+async def test_an_iteration_has_its_own_id_and_time(queue: Queue) -> None:
+    opts = {"jobId": "own", "delay": 5, "timestamp": 5}
+    job = await queue.upsertJobScheduler("s", {"every": HOUR}, opts=opts)
+    assert job is not None
+    assert job.id is not None
+    assert job.id.startswith("repeat:s:")
+    assert job.timestamp is not None
+    assert abs(job.timestamp - time.time() * 1000) < 60_000
+    assert f"repeat:s:{job.timestamp + job.delay}" == job.id

@@ -22,6 +22,7 @@ from pgqueue.compat.bullmq.unsupported import (
     NAMES,
     QUEUE_OPTIONS,
     SETTINGS,
+    TEMPLATE_OPTIONS,
     WORKER_OPTIONS,
 )
 
@@ -158,6 +159,21 @@ async def test_a_rule_out_of_its_range_is_refused(
     with pytest.raises(ConfigError, match="milliseconds"):
         await queue.upsertJobScheduler("clean", repeat)
     assert await queue.getJobSchedulersCount() == 0
+
+
+@pytest.mark.parametrize("name", TEMPLATE_OPTIONS)
+async def test_a_scheduler_s_option_without_effect_is_refused(
+    queue: Queue, name: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"scheduler option '{name}'"):
+        await queue.upsertJobScheduler("clean", {"every": 5}, opts={name: THING})
+    assert await queue.getJobSchedulersCount() == 0
+
+
+@pytest.mark.parametrize("name", ["", 7, "x" * 300])
+async def test_the_id_of_a_scheduler_is_a_name(queue: Queue, name: Any) -> None:
+    with pytest.raises(ConfigError, match="job_scheduler_id"):
+        await queue.upsertJobScheduler(name, {"every": 5})
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -208,7 +208,10 @@ class Job(Explained):
     async def promote(self) -> None:
         """Let a delayed job run now."""
         number = await self._number("promote")
-        await self.link.run(control.promote(self.link.queue, number))
+        try:
+            await self.link.run(control.promote(self.link.queue, number))
+        except JobNotFound:
+            raise self._missing("promote") from None
         self.delay = 0
 
     async def changePriority(self, opts: Mapping[str, Any]) -> None:

@@ -85,6 +85,7 @@ def given_options(job: Job) -> dict[str, Any]:
             "jobId": public_id(job),
             "repeatJobKey": job.schedule,
             "prevMillis": due,
+            "timestamp": millis(job.created_at),
             "delay": max(0, due - (millis(job.created_at) or 0)),
         }
     return given

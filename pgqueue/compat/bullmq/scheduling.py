@@ -15,6 +15,7 @@ from pgqueue.compat.bullmq.job import Job
 from pgqueue.compat.bullmq.options import HEADER, new_job
 from pgqueue.compat.bullmq.reading import read_number, stretch
 from pgqueue.compat.bullmq.units import check_millis, check_whole, instant, millis
+from pgqueue.compat.bullmq.unsupported import TEMPLATE_OPTIONS, check_options
 from pgqueue.cron import Rule, check_rule, following
 from pgqueue.ops import schedules
 from pgqueue.ops.core import Op, Row, Statement, atomic
@@ -148,6 +149,11 @@ def list_all(queue: str) -> Op[list[dict[str, Any]]]:
         key, micros = rows[-1][0], rows[-1][8]
 
 
+def plain(name: str, value: Any) -> Any:
+    """Return a part of a repeat rule as it is shown: a date in milliseconds."""
+    return millis(instant(value)) if name in ("startDate", "endDate") else value
+
+
 def get_row(queue: str, key: str) -> Op[Row | None]:
     """Return the row of a schedule."""
     rows = yield Statement("get_schedule", {"queue": queue, "key": key})
@@ -176,6 +182,8 @@ class Scheduling:
             ValueError: the rule says nothing, or contradicts itself.
             ZoneInfoNotFoundError: there is no such zone.
         """
+        core_options.check_name(job_scheduler_id, "job_scheduler_id")
+        check_options("scheduler", opts or {}, TEMPLATE_OPTIONS)
         check_repeat(repeat_opts)
         limit, end = repeat_opts.get("limit"), instant(repeat_opts.get("endDate"))
         if limit is not None and (repeat_opts.get("count") or 0) + 1 > limit:
@@ -185,9 +193,7 @@ class Scheduling:
         default_repeat_strategy(int(time.time() * 1000), repeat_opts)
         rule = rule_of(repeat_opts)
         given = {**(getattr(self, "jobsOpts", None) or {}), **(opts or {})}
-        shown = {
-            k: self._plain(v) for k, v in repeat_opts.items() if k != "immediately"
-        }
+        shown = {k: plain(k, v) for k, v in repeat_opts.items() if k != "immediately"}
         data = {} if job_data is None else job_data
         new = new_job(job_name or job_scheduler_id, data, given)
         kept = json.dumps({**given, "repeat": shown}, allow_nan=False)
@@ -199,10 +205,6 @@ class Scheduling:
             return None
         found = await self.link.read(read_number(self.link.queue, made.job_id))
         return None if found is None else Job.read(self, found)
-
-    @staticmethod
-    def _plain(value: Any) -> Any:
-        return millis(value) if isinstance(value, datetime) else value
 
     async def getJobScheduler(self, job_scheduler_id: str) -> dict[str, Any] | None:
         """Return a scheduler, or None."""
