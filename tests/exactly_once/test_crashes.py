@@ -309,3 +309,43 @@ def test_under_random_kills_there_are_as_many_effects_as_jobs(
     assert kills == 6
     assert effects.counts() == {job.id: 1 for job in jobs}
     assert Counter(queue.get(job.id).state for job in jobs) == {"completed": 200}
+
+
+@kinds
+async def test_a_job_that_times_out_in_its_commit_is_what_the_commit_comes_to(
+    dsn: str, queue: Queue, sql: Sql, effects: Effects, kind: str
+) -> None:
+    """A thread's commit goes on and counts; a coroutine's is cancelled in the server."""
+    hold_commits(sql)
+    holder = await psycopg.AsyncConnection.connect(dsn, autocommit=True)
+    await holder.execute(f"SELECT pg_advisory_lock({LOCK})")
+
+    def handler(job: Any) -> None:
+        with job.transaction() as connection:
+            connection.execute(write(job.id))
+
+    async def on_the_loop(job: Any) -> None:
+        async with job.transaction() as connection:
+            await connection.execute(write(job.id))
+
+    ours = handler if kind == "def" else on_the_loop
+    worker = Worker("work", ours, dsn=dsn)
+    heard = Heard(worker, *HEARD)
+    async with worker:
+        job = queue.add("n", timeout=1)
+        await until_async(lambda: sql.all(COMMITTING))
+        if kind == "def":
+            # The failure waits for the row that the commit holds.
+            await until_async(lambda: sql.all(WAITING))
+        else:
+            await until_async(lambda: not sql.all(COMMITTING))
+        await holder.close()
+        await until_async(lambda: heard.events)
+    committed = kind == "def"
+    assert queue.get(job.id).state == ("completed" if committed else "failed")
+    assert effects.of(job.id) == committed
+    assert heard.names()[0] == ("completed" if committed else "failed")
+    assert "lease_lost" not in heard.names()
+
+
+WAITING = "SELECT FROM pg_stat_activity WHERE wait_event = 'transactionid'"

@@ -24,7 +24,7 @@ from connections import (
     url_of,
 )
 from effects import write
-from pgqueue import ConfigError, Queue, Worker
+from pgqueue import ConfigError, Queue, Worker, current_job
 from waiting import until_async
 from working import Heard, drain
 
@@ -389,4 +389,69 @@ async def test_an_error_in_djangos_own_block_inside_is_caught_as_ever(
 
     job = queue.add("n")
     await drain(Worker("work", handler, dsn=dsn))
+    assert effects.counts() == {job.id: 1}
+
+
+async def test_the_block_of_an_engine_ends_with_it(
+    dsn: str, queue: Queue, effects: Effects
+) -> None:
+    engine = sa.create_engine(url_of(dsn, "psycopg"))
+
+    def handler(job: Any) -> None:
+        with engine.begin() as mine, job.transaction(connection=mine):
+            mine.execute(sa.text(write(job.id)))
+            if job.data == "raise":
+                raise ValueError("on purpose")
+
+    good, bad = queue.add("n"), queue.add("n", "raise")
+    await drain(Worker("work", handler, dsn=dsn))
+    engine.dispose()
+    assert queue.get(good.id).state == "completed"
+    assert queue.get(bad.id).error == "on purpose"
+    assert effects.counts() == {good.id: 1}
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+@pytest.mark.parametrize("refused", [True, False])
+async def test_in_a_pipeline_the_block_waits_for_the_commit(
+    dsn: str, queue: Queue, effects: Effects, autocommit: bool, refused: bool
+) -> None:
+    if refused:
+        effects.refuse_at_commit()
+
+    def handler(job: Any) -> None:
+        with (
+            psycopg.connect(dsn, autocommit=autocommit) as mine,
+            mine.pipeline(),
+            job.transaction(connection=mine),
+        ):
+            mine.execute(write(job.id))
+
+    job = queue.add("n")
+    worker = Worker("work", handler, dsn=dsn)
+    heard = Heard(worker, "completed", "failed", "error", "lease_lost")
+    await drain(worker)
+    assert heard.names() == ["failed" if refused else "completed"]
+    assert effects.of(job.id) == (not refused)
+    assert queue.get(job.id).state == heard.names()[0]
+
+
+async def test_a_function_that_is_a_job_has_it_through_current_job(
+    dsn: str, queue: Queue, effects: Effects
+) -> None:
+    @queue.job()
+    def pay(amount: int) -> int:
+        job = current_job()
+        with job.transaction() as connection:
+            connection.execute(write(job.id))  # type: ignore[arg-type]
+            job.complete(amount)
+        return amount
+
+    job = pay.add(5)
+    worker = Worker("work", dsn=dsn)
+    worker.register(pay)
+    heard = Heard(worker, "completed", "failed", "error")
+    await drain(worker)
+    assert heard.names() == ["completed"]
+    assert queue.get(job.id).result == 5
     assert effects.counts() == {job.id: 1}
