@@ -21,6 +21,7 @@ from pgqueue import (
     QueueEvents,
     Worker,
 )
+from pgqueue.worker.session import Session
 from waiting import until_async
 from working import Heard, drain
 
@@ -136,6 +137,33 @@ async def test_the_room_that_it_leaves_in_a_limited_queue_is_used(
             20,
         )
     assert effects.counts() == {job.id: 1 for job in jobs}
+
+
+async def test_others_hear_of_the_room_while_the_handler_still_works(
+    dsn: str, queue: Queue, effects: Effects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+    exchange = Session.exchange
+
+    async def counted(session: Session, statements: Any) -> Any:
+        sent.extend(one for one in statements if one.name == "look_at_limits")
+        return await exchange(session, statements)
+
+    behind, heard = asyncio.Event(), asyncio.Event()
+
+    async def handler(job: Any) -> None:
+        await writes(job)
+        sent.clear()
+        behind.set()
+        await heard.wait()
+
+    monkeypatch.setattr(Session, "exchange", counted)
+    queue.set_concurrency(1)
+    queue.add("n")
+    async with Worker("work", handler, concurrency=1, dsn=dsn):
+        await until_async(behind.is_set)
+        await until_async(lambda: any(one.params.get("ring") for one in sent))
+        heard.set()
 
 
 async def test_the_next_occurrence_of_a_schedule_follows(
