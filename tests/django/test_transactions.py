@@ -10,13 +10,14 @@ from django.db import transaction
 
 from django import test
 from django_app.models import Note
+from patience import drain
 from pgqueue import Worker as CoreWorker
 from pgqueue.django import Queue, queue
 from pgqueue.django import Worker as SiteWorker
 from pgqueue.django.worker import adapt
 from pgqueue.testing import run_pending
 from pgqueue.types import JobState
-from working import Heard, drain
+from working import Heard
 
 if TYPE_CHECKING:
     from conftest import Sql

@@ -9,6 +9,7 @@ import pytest
 
 from effects import write
 from isolated_handlers import writes_in_a_transaction, writes_in_a_transaction_async
+from patience import drain, until_async
 from pgqueue import (
     Batch,
     Dedup,
@@ -22,8 +23,7 @@ from pgqueue import (
     Worker,
 )
 from pgqueue.worker.session import Session
-from waiting import until_async
-from working import Heard, drain
+from working import Heard
 
 if TYPE_CHECKING:
     from conftest import Sql
@@ -134,7 +134,6 @@ async def test_the_room_that_it_leaves_in_a_limited_queue_is_used(
     async with first, second:
         await until_async(
             lambda: queue.counts().completed == len(jobs),
-            20,
         )
     assert effects.counts() == {job.id: 1 for job in jobs}
 
@@ -171,7 +170,7 @@ async def test_the_next_occurrence_of_a_schedule_follows(
 ) -> None:
     queue.upsert_schedule("tick", every=1, name="n")
     async with Worker("work", writes, dsn=dsn):
-        await until_async(lambda: len(effects.counts()) >= 3, 20)
+        await until_async(lambda: len(effects.counts()) >= 3)
     queue.remove_schedule("tick")
     assert set(effects.counts().values()) == {1}
 
@@ -205,7 +204,7 @@ async def test_it_works_in_a_process_of_its_own(  # noqa: PLR0917  a table
     job = queue.add("n", data)
     worker = Worker("work", handler, isolation="process", dsn=dsn)
     heard = Heard(worker, *HEARD)
-    await drain(worker, 60)
+    await drain(worker)
     assert heard.names() == events
     found = queue.get(job.id)
     assert found.state == state
@@ -219,7 +218,7 @@ async def test_a_process_that_dies_between_the_commit_and_its_news_is_a_completi
     job = queue.add("n", "die in the commit")
     worker = Worker("work", writes_in_a_transaction, isolation="process", dsn=dsn)
     heard = Heard(worker, *HEARD)
-    await drain(worker, 60)
+    await drain(worker)
     assert heard.names() == ["completed"]
     assert queue.get(job.id).state == JobState.COMPLETED
     assert effects.of(job.id) == 1
@@ -237,7 +236,7 @@ async def test_a_process_keeps_to_the_retention_of_job_and_worker(
         remove_on_complete=9,
         dsn=dsn,
     )
-    await drain(worker, 60)
+    await drain(worker)
     rows = sql.all("SELECT job_id, keep_count FROM pgqueue.finished ORDER BY 1")
     assert [tuple(row) for row in rows] == [(mine.id, 5), (other.id, 9)]
 

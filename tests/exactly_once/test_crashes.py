@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+import waiting
 from effects import write
+from patience import drain, until, until_async
 from pgqueue import NewJob, Queue, Worker
 from pgqueue.types import JobState
 from processes import Process
 from proxy import Proxy
-from waiting import until, until_async
-from working import KINDS, Heard, drain
+from working import KINDS, Heard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -110,7 +111,7 @@ def test_a_worker_killed_in_the_commit_leaves_both_or_neither(  # noqa: PLR0917
             sql.run("SELECT pg_terminate_backend(%s, 5000)", [pid])
     committed = ends == "commits"
     with worker_process(dsn, kind) as second:
-        until(lambda: queue.get(job.id).state == JobState.COMPLETED, 60)
+        until(lambda: queue.get(job.id).state == JobState.COMPLETED)
         until(lambda: queue.counts().active == 0)
     assert len(second.said("run")) + committed <= 1
     assert effects.counts() == {job.id: 1}
@@ -280,7 +281,7 @@ async def test_a_worker_that_stops_in_a_block_gives_the_job_back_without_its_wri
     go.set()
     assert queue.get(job.id).state == JobState.WAITING
     until(lambda: not effects.counts())
-    await drain(Worker("work", handler, dsn=dsn), 60)
+    await drain(Worker("work", handler, dsn=dsn))
     assert queue.get(job.id).state == JobState.COMPLETED
     assert effects.counts() == {job.id: 1}
 
@@ -305,7 +306,7 @@ def test_under_random_kills_there_are_as_many_effects_as_jobs(
                 kills += 1
             else:
                 done = lambda: queue.counts().completed == len(jobs)  # noqa: E731
-                until(done, 200)
+                waiting.until(done, 200)
     assert kills == 6
     assert effects.counts() == {job.id: 1 for job in jobs}
     assert Counter(queue.get(job.id).state for job in jobs) == {"completed": 200}

@@ -24,9 +24,9 @@ from connections import (
     url_of,
 )
 from effects import write
+from patience import drain, until_async
 from pgqueue import ConfigError, Queue, Worker, current_job
-from waiting import until_async
-from working import Heard, drain
+from working import Heard
 
 if TYPE_CHECKING:
     from collections.abc import Callable

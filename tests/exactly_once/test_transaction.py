@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from effects import write
+from patience import drain, until, until_async
 from pgqueue import (
     ConfigError,
     JobStateError,
@@ -22,8 +23,7 @@ from pgqueue import (
     UnsupportedConnection,
     Worker,
 )
-from waiting import until, until_async
-from working import KINDS, Facts, Heard, drain
+from working import KINDS, Facts, Heard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
