@@ -129,6 +129,10 @@ SYNC: dict[str, dict[str, tuple[Any, ...]]] = {
         "cancelJob": ("job_id", ("reason", None)),
         "cancelAllJobs": (("reason", None),),
     },
+    "FlowProducer": {
+        "on": ("event_name", "function"),
+        "off": ("event_name", "function"),
+    },
     "QueueEvents": {
         "on": ("event_name", "function"),
         "off": ("event_name", "function"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgqueue.compat.bullmq import reading
 from pgqueue.compat.bullmq.custom_errors import MissingParent
+from pgqueue.compat.bullmq.emitter import EventEmitter
 from pgqueue.compat.bullmq.job import Job
 from pgqueue.compat.bullmq.link import Link
 from pgqueue.compat.bullmq.options import new_job, policy, qualified_name
@@ -82,8 +83,8 @@ class Plan:
         return {self.queue}.union(*(child.queues() for child in self.children))
 
 
-class FlowProducer(Explained):
-    """Adds flows.
+class FlowProducer(EventEmitter, Explained):
+    """Adds flows; what goes wrong is raised, so that its listeners hear nothing.
 
     Args:
         redisOpts: a PostgreSQL DSN, `{}`, or the options if there is no second argument.
@@ -93,6 +94,7 @@ class FlowProducer(Explained):
     def __init__(
         self, redisOpts: Any = None, opts: Mapping[str, Any] | None = None
     ) -> None:
+        super().__init__()
         given = dict(opts or {})
         alone = opts is None and isinstance(redisOpts, dict)
         if alone and {"prefix", "connection", "backend"} & set(redisOpts):
