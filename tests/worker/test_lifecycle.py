@@ -123,6 +123,7 @@ async def test_a_stop_during_the_start_stops(dsn: str, queue: Queue, sql: Sql) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # a server in a container on a busy machine is slow
 async def test_a_hundred_starts_and_stops_leave_nothing_behind(
     dsn: str, queue: Queue, sql: Sql
 ) -> None:
