@@ -26,7 +26,7 @@ from pgqueue.errors import (
 )
 from pgqueue.events import AsyncQueueEvents, QueueEvents
 from pgqueue.flow import AsyncFlowProducer, FlowProducer
-from pgqueue.observed import Histogram, Metric, WorkerInfo
+from pgqueue.observed import Group, GroupCounts, Histogram, Metric, WorkerInfo
 from pgqueue.queue import Queue
 from pgqueue.retention import QueueRetention
 from pgqueue.schedule import Schedule, SchedulePage
@@ -66,6 +66,8 @@ __all__ = [
     "FlowJob",
     "FlowNode",
     "FlowProducer",
+    "Group",
+    "GroupCounts",
     "HandlerSignal",
     "Histogram",
     "Job",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pgqueue.shells.control import AsyncControl
 from pgqueue.shells.getters import AsyncGetters
+from pgqueue.shells.grouping import AsyncGrouping
 from pgqueue.shells.history import AsyncHistory
 from pgqueue.shells.jobs import AsyncJobs
 from pgqueue.shells.keeping import AsyncKeeping
@@ -19,6 +20,7 @@ class AsyncQueue(
     AsyncControl,
     AsyncGetters,
     AsyncHistory,
+    AsyncGrouping,
     AsyncKeeping,
     AsyncLimiting,
     AsyncSchedules,

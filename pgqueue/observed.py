@@ -3,12 +3,47 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 BUCKETS: Final = 32
+
+GroupState: TypeAlias = Literal["waiting", "full", "limited", "paused", "idle"]
+"""What holds a group up: nothing, its concurrency, its rate, a pause, having no jobs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A group of a queue that has jobs which wait or run, or a limit of its own.
+
+    Attributes:
+        waiting: how many of its jobs wait, whatever their priority.
+        concurrency: how many may be active at once; None: any number. Its own limit, or
+            else that of all groups of the queue.
+        max: how many may start in any window of `per` seconds; the same.
+    """
+
+    name: str
+    state: GroupState
+    waiting: int
+    active: int
+    paused: bool
+    concurrency: int | None = None
+    max: int | None = None
+    per: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupCounts:
+    """How many groups of a queue are in each state."""
+
+    waiting: int = 0
+    full: int = 0
+    limited: int = 0
+    paused: int = 0
+    idle: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -172,6 +172,8 @@ def asked_options(job: NewJob) -> dict[str, JsonValue]:
         asked["attempts"] = check_int("attempts", job.attempts, 1, MAX_ATTEMPTS)
     if job.key is not None:
         asked["key"] = check_name(job.key, "key")
+    if job.group is not None:
+        asked["group"] = check_name(job.group, "group")
     if job.dedup is not None:
         asked["dedup"] = encode_dedup(job)
     asked |= encode_parent(job)

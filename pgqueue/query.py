@@ -31,6 +31,7 @@ class Query:
 
     name: str | None = None
     state: str | None = None
+    group: str | None = None
     tags: tuple[str, ...] = ()
     data: tuple[tuple[str, str | None], ...] = ()
 
@@ -59,7 +60,7 @@ def parse(text: object) -> Query:
             data.append((path(field), None if plain == "null" else value))
         elif field == "tag":
             tags.append(value)
-        elif field in ("name", "state") and field not in single:
+        elif field in ("name", "state", "group") and field not in single:
             single[field] = value
         else:
             raise bad(text[position:].strip())
@@ -67,7 +68,9 @@ def parse(text: object) -> Query:
     state = single.get("state")
     if state is not None and state not in STATES:
         raise ConfigError.bad("state", state, f"one of {', '.join(STATES)}")
-    return Query(single.get("name"), state, tuple(tags), tuple(data))
+    return Query(
+        single.get("name"), state, single.get("group"), tuple(tags), tuple(data)
+    )
 
 
 def path(field: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pgqueue.shells.control import Control
 from pgqueue.shells.getters import Getters
+from pgqueue.shells.grouping import Grouping
 from pgqueue.shells.history import History
 from pgqueue.shells.jobs import Jobs
 from pgqueue.shells.keeping import Keeping
@@ -14,7 +15,16 @@ from pgqueue.shells.whole import Whole
 
 
 class Queue(
-    Tasks, Jobs, Control, Getters, History, Keeping, Limiting, Schedules, Whole
+    Tasks,
+    Jobs,
+    Control,
+    Getters,
+    Grouping,
+    History,
+    Keeping,
+    Limiting,
+    Schedules,
+    Whole,
 ):
     """A named queue in a PostgreSQL database.
 

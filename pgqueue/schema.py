@@ -8,6 +8,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from pgqueue.group_tables import add_groups
+
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
 
@@ -55,6 +57,10 @@ def metadata(schema: str = "pgqueue") -> MetaData:
             nullable=False,
             server_default=sa.text("1000000"),
         ),
+        sa.Column("grouped", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("group_concurrency", sa.Integer),
+        sa.Column("group_rate_max", sa.Integer),
+        sa.Column("group_rate_window", sa.Double),
         sa.Column(
             "created_at",
             instant,
@@ -80,6 +86,10 @@ def metadata(schema: str = "pgqueue") -> MetaData:
         needed("data", sa.JSON()),
         sa.Column("options", sa.JSON),
         sa.Column("key", binary),
+        sa.Column("group", binary),
+        sa.CheckConstraint(
+            'char_length("group") BETWEEN 1 AND 255', name="job_group_length"
+        ),
         sa.CheckConstraint(
             "char_length(name) BETWEEN 1 AND 255", name="job_name_length"
         ),
@@ -104,6 +114,13 @@ def metadata(schema: str = "pgqueue") -> MetaData:
         needed("attempt", sa.Integer()),
         needed("stalled", sa.Integer()),
         needed("moved", sa.Boolean()),
+        sa.Column("group", binary),
+    )
+    r = ready.c
+    sa.Index(
+        "ready_group",
+        *(r.queue_id, r["group"], r.priority, r.seq),
+        postgresql_where=r["group"].isnot(None),
     )
     sa.Index("ready_order", ready.c.queue_id, ready.c.priority, ready.c.seq)
     sa.Index(
@@ -118,12 +135,13 @@ def metadata(schema: str = "pgqueue") -> MetaData:
         needed("priority", sa.Integer()),
         needed("attempt", sa.Integer()),
         needed("stalled", sa.Integer()),
+        sa.Column("group", binary),
         sa.CheckConstraint(
             "run_at < '9999-01-01 00:00+00'", name="delayed_run_at_range"
         ),
     )
     sa.Index("delayed_due", delayed.c.queue_id, delayed.c.run_at, delayed.c.job_id)
-    sa.Table(
+    lease = sa.Table(
         "lease",
         tables,
         sa.Column("queue_id", sa.Integer, primary_key=True, autoincrement=False),
@@ -133,7 +151,13 @@ def metadata(schema: str = "pgqueue") -> MetaData:
         needed("job_ids", pg.ARRAY(sa.BigInteger)),
         needed("attempts", pg.ARRAY(sa.Integer)),
         needed("stalls", pg.ARRAY(sa.Integer)),
+        sa.Column("group", binary),
         sa.CheckConstraint("cardinality(job_ids) > 0", name="lease_lists_jobs"),
+    )
+    sa.Index(
+        "lease_group",
+        *(lease.c.queue_id, lease.c["group"]),
+        postgresql_where=lease.c["group"].isnot(None),
     )
     finished = sa.Table(
         "finished",
@@ -203,6 +227,7 @@ def metadata(schema: str = "pgqueue") -> MetaData:
         needed("queues", pg.ARRAY(sa.Text)),
     )
     add_job_model(tables)
+    add_groups(tables)
     return tables
 
 
@@ -229,6 +254,7 @@ def add_job_model(tables: MetaData) -> None:
         needed("priority", sa.Integer()),
         needed("attempt", sa.Integer()),
         needed("stalled", sa.Integer()),
+        sa.Column("group", binary),
     )
     dependency = sa.Table(
         "dependency",

@@ -134,6 +134,7 @@ class NewJob:
     timeout: Duration | None = None
     expires: Duration | datetime | None = None
     key: str | None = None
+    group: str | None = None
     dedup: Dedup | None = None
     parent: Job | tuple[str, int] | None = None
     on_child_failure: OnChildFailure = "fail"
@@ -171,6 +172,7 @@ class FlowNode:
     timeout: Duration | None = None
     expires: Duration | datetime | None = None
     key: str | None = None
+    group: str | None = None
     dedup: Dedup | None = None
     remove_on_complete: Keep | None = None
     remove_on_fail: Keep | None = None
@@ -218,6 +220,7 @@ class Job:
     result: JsonValue = None
     error: str | None = None
     key: str | None = None
+    group: str | None = None
     worker: str | None = None
     parent_id: int | None = None
     schedule: str | None = None

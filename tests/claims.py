@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 worker_ids = itertools.count(1)
 
-LOWEST, HIGHEST = (-1, -(2**63)), (2**31 - 1, 2**63 - 1)
+LOWEST, HIGHEST = (-1, -(2**63)), (2**21, 0)
 
 
 class Claimed(NamedTuple):
@@ -64,6 +64,25 @@ class HandWorker:
             "limit": limit,
         }
         rows = self._execute("claim_jobs", params)
+        return [Claimed(*row[:6]) for row in rows]
+
+    def claim_grouped(self, limit: int = 1) -> list[Claimed]:
+        """Claim as a worker of a queue with groups does."""
+        params = {
+            "queue_id": self.queue_id,
+            "worker_id": self.id,
+            "from_priority": [LOWEST[0]],
+            "from_seq": [LOWEST[1]],
+            "to_priority": [HIGHEST[0]],
+            "to_seq": [HIGHEST[1]],
+            "limit": limit,
+        }
+        with self.connection.transaction():
+            self._execute("lock_limits", {"queue_ids": [self.queue_id]})
+            self.connection.execute(
+                statements.load("form_line"), {"queue_id": self.queue_id}
+            )
+            rows = self._execute("claim_grouped", params)
         return [Claimed(*row[:6]) for row in rows]
 
     def finish(

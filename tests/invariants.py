@@ -78,6 +78,36 @@ QUESTIONS = {
     "a job that was never put back stands at its id": """
         SELECT r.* FROM {schema}.ready r WHERE NOT r.moved AND abs(r.seq) <> r.job_id
     """,
+    "a waiting job of a group stands above the others, a plain one does not": """
+        SELECT r.* FROM {schema}.ready r
+        WHERE (r.priority >= 2097152) <> (r."group" IS NOT NULL)
+            OR (r."group" IS NOT NULL AND NOT r.moved)
+    """,
+    "what stands somewhere is of the group of its body": """
+        SELECT s.queue_id, s.job_id, s."group", j."group" AS own FROM (
+            SELECT queue_id, job_id, "group" FROM {schema}.ready
+            UNION ALL SELECT queue_id, job_id, "group" FROM {schema}.delayed
+            UNION ALL SELECT queue_id, job_id, "group" FROM {schema}.blocked
+            UNION ALL SELECT queue_id, unnest(job_ids), "group" FROM {schema}.lease
+        ) AS s JOIN {schema}.job j ON j.queue_id = s.queue_id AND j.id = s.job_id
+        WHERE s."group" IS DISTINCT FROM j."group"
+    """,
+    "a group with a waiting job is in line, comes to it, or is paused": """
+        SELECT r.queue_id, r."group" FROM {schema}.ready r
+        WHERE r."group" IS NOT NULL AND NOT EXISTS (
+            SELECT FROM {schema}.line l
+            WHERE l.queue_id = r.queue_id AND l."group" = r."group"
+        ) AND NOT EXISTS (
+            SELECT FROM {schema}.arrival a
+            WHERE a.queue_id = r.queue_id AND a."group" = r."group"
+        ) AND NOT EXISTS (
+            SELECT FROM {schema}.group_limit g
+            WHERE g.queue_id = r.queue_id AND g."group" = r."group" AND g.paused)
+    """,
+    "a queue with a job of a group is claimed from by groups": """
+        SELECT j.id FROM {schema}.job j JOIN {schema}.queue q ON q.id = j.queue_id
+        WHERE j."group" IS NOT NULL AND NOT q.grouped
+    """,
     "a pending job of a schedule is of its occurrence": """
         SELECT s.key, j.id, s.next_at FROM {schema}.schedule s JOIN {schema}.job j
             ON j.queue_id = s.queue_id AND j.id = s.job_id

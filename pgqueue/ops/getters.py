@@ -78,6 +78,7 @@ def search(
         "queue": queue,
         "name": query.name,
         "state": query.state,
+        "group": query.group,
         "tags": list(query.tags),
         "paths": [path for path, _ in query.data],
         "expected": [value for _, value in query.data],

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+HIGHEST: Final = options.MAX_PRIORITY
 FOREVER: Final = 2**31 - 1
 YEAR_9999: Final = 253_370_764_800_000_000  # in microseconds since the epoch
 CURSOR: Final = re.compile(r"([a-z_]+)/(-?[0-9]{1,19})/(-?[0-9]{1,19})")
@@ -34,7 +35,7 @@ class Listing(NamedTuple):
 
 LISTS: Final = {
     "waiting": Listing("list_waiting", {"low": 0, "high": 0}, -1),
-    "prioritized": Listing("list_waiting", {"low": 1, "high": FOREVER}, -1),
+    "prioritized": Listing("list_waiting", {"low": 1, "high": HIGHEST}, -1),
     "delayed": Listing("list_delayed", {}, -1),
     "active": Listing("list_active", {}, -1),
     "waiting_children": Listing("list_blocked", {}, -1),
@@ -111,6 +112,7 @@ def snapshot(
         priority=new.priority,
         attempts=new.attempts,
         key=new.key,
+        group=new.group,
         parent_id=parent_id,
         headers=dict(new.headers) if new.headers else NO_HEADERS,
         tags=tuple(new.tags) if new.tags else (),
@@ -145,6 +147,7 @@ def from_row(queue: str, row: Row) -> Job:
         key=row[15],
         worker=row[16],
         parent_id=row[18],
+        group=row[19],
         schedule=stored.schedule,
         scheduled_at=stored.scheduled_at,
         headers=stored.headers,
@@ -206,7 +209,7 @@ def list_page(
         room = limit - len(found)
         found += [from_row(queue, row) for row in rows[:room]]
         if len(rows) > room:
-            key, last_id = rows[room - 1][19:21] if room else place[1:]
+            key, last_id = rows[room - 1][20:22] if room else place[1:]
             cursor = f"{state}/{key}/{last_id}"
             break
     return Page(tuple(found), cursor)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pgqueue import payload
 from pgqueue.errors import QueueNotEmpty
 from pgqueue.ops.core import Op, Statement
-from pgqueue.ops.jobs import FOREVER, LISTS, removal
+from pgqueue.ops.jobs import HIGHEST, LISTS, removal
 from pgqueue.types import Counts, QueueInfo
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ CLEANABLE: Final[dict[str, tuple[str, dict[str, object], str]]] = {
     "waiting": ("find_waiting", {"low": 0, "high": 0, "only_paused": False}, "waiting"),
     "prioritized": (
         "find_waiting",
-        {"low": 1, "high": FOREVER, "only_paused": False},
+        {"low": 1, "high": HIGHEST, "only_paused": False},
         "waiting",
     ),
     "paused": (
         "find_waiting",
-        {"low": 0, "high": FOREVER, "only_paused": True},
+        {"low": 0, "high": HIGHEST, "only_paused": True},
         "waiting",
     ),
     "delayed": ("find_delayed", {}, "delayed"),
@@ -229,6 +229,7 @@ def obliterate(queue: str, *, force: bool) -> Op[None]:
         if not (yield from count_active(found)):
             break
     yield Statement("reset_queue", {"queue_id": found})
+    yield Statement("forget_groups", {"queue_id": found})
     yield from note(queue, "obliterated")
 
 

@@ -43,6 +43,7 @@ class Adding(Shell):
         timeout: Duration | None = None,
         expires: Duration | datetime | None = None,
         key: str | None = None,
+        group: str | None = None,
         dedup: Dedup | None = None,
         parent: Job | tuple[str, int] | None = None,
         on_child_failure: OnChildFailure = "fail",
@@ -69,6 +70,8 @@ class Adding(Shell):
             timeout: how long one run may take.
             expires: do not start after this long from the add, or after this instant;
                 the job then fails.
+            group: the group of the queue that it belongs to; groups take turns, after
+                the jobs of none.
             key: an idempotency key: while the queue has a job with it, that job is
                 returned, unchanged, and nothing is added.
             dedup: let one job stand for all with the same id; see `Dedup`. An add that
@@ -106,6 +109,7 @@ class Adding(Shell):
             timeout=timeout,
             expires=expires,
             key=key,
+            group=group,
             dedup=dedup,
             parent=parent,
             on_child_failure=on_child_failure,
@@ -189,6 +193,7 @@ class AsyncAdding(AsyncShell):
         timeout: Duration | None = None,  # noqa: ASYNC109  of the job, not the call
         expires: Duration | datetime | None = None,
         key: str | None = None,
+        group: str | None = None,
         dedup: Dedup | None = None,
         parent: Job | tuple[str, int] | None = None,
         on_child_failure: OnChildFailure = "fail",
@@ -213,6 +218,7 @@ class AsyncAdding(AsyncShell):
             timeout=timeout,
             expires=expires,
             key=key,
+            group=group,
             dedup=dedup,
             parent=parent,
             on_child_failure=on_child_failure,

@@ -38,6 +38,7 @@ class Schedules(Shell):
         name: str | None = None,
         data: JsonValue = None,
         priority: int = 0,
+        group: str | None = None,
         lifo: bool = False,
         attempts: int = 1,
         backoff: Backoff | Duration | str | None = None,
@@ -71,6 +72,7 @@ class Schedules(Shell):
                 runs every missed one, up to a thousand in a row.
             name: the name of its jobs; *key* by default.
             data: what its jobs get.
+            group: the group that its jobs belong to.
             expires: a job is not started later than this after its occurrence.
 
         The other options are those of `add`, for each job.
@@ -95,6 +97,7 @@ class Schedules(Shell):
             key if name is None else name,
             data,
             priority=priority,
+            group=group,
             lifo=lifo,
             attempts=attempts,
             backoff=backoff,
@@ -183,6 +186,7 @@ class AsyncSchedules(AsyncShell):
         name: str | None = None,
         data: JsonValue = None,
         priority: int = 0,
+        group: str | None = None,
         lifo: bool = False,
         attempts: int = 1,
         backoff: Backoff | Duration | str | None = None,
@@ -212,6 +216,7 @@ class AsyncSchedules(AsyncShell):
             key if name is None else name,
             data,
             priority=priority,
+            group=group,
             lifo=lifo,
             attempts=attempts,
             backoff=backoff,

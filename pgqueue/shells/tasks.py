@@ -51,6 +51,7 @@ class JobOptions(TypedDict, total=False):
     timeout: Duration | None
     expires: Duration | datetime | None
     key: str | None
+    group: str | None
     dedup: Dedup | None
     remove_on_complete: Keep | None
     remove_on_fail: Keep | None

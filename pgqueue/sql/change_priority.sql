@@ -19,13 +19,17 @@ WITH asked AS MATERIALIZED (
             WHERE r.queue_id = a.queue_id AND r.job_id = a.id AND r.moved
         ) AS place
     ))
-    RETURNING queue_id, job_id, attempt, stalled
+    RETURNING queue_id, job_id, attempt, stalled, "group"
 ), ready AS (
     INSERT INTO pgqueue.ready
-        (job_id, seq, queue_id, priority, attempt, stalled, moved)
+        (job_id, seq, queue_id, priority, attempt, stalled, moved, "group")
     SELECT w.job_id, nextval('pgqueue.job_seq') * CASE WHEN %(lifo)s THEN -1 ELSE 1 END,
-        w.queue_id, %(priority)s, w.attempt, w.stalled, true
+        w.queue_id, %(priority)s + 2097152 * (w."group" IS NOT NULL)::integer, w.attempt,
+        w.stalled, true, w."group"
     FROM waiting w
+), arrived AS (
+    INSERT INTO pgqueue.arrival (queue_id, "group")
+    SELECT w.queue_id, w."group" FROM waiting w WHERE w."group" IS NOT NULL
 ), later AS (
     UPDATE pgqueue.delayed d SET priority = %(priority)s FROM asked a
     WHERE d.queue_id = a.queue_id AND d.job_id = a.id

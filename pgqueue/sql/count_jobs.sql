@@ -4,10 +4,10 @@
 SELECT
     CASE WHEN 'waiting' = ANY(%(states)s::text[]) THEN (
         SELECT count(*) FROM pgqueue.ready r
-        WHERE r.queue_id = q.id AND r.priority = 0) ELSE 0 END,
+        WHERE r.queue_id = q.id AND r.priority IN (0, 2097152)) ELSE 0 END,
     CASE WHEN 'prioritized' = ANY(%(states)s::text[]) THEN (
         SELECT count(*) FROM pgqueue.ready r
-        WHERE r.queue_id = q.id AND r.priority > 0) ELSE 0 END,
+        WHERE r.queue_id = q.id AND r.priority > 0 AND r.priority <> 2097152) ELSE 0 END,
     CASE WHEN 'delayed' = ANY(%(states)s::text[]) THEN (
         SELECT count(*) FROM pgqueue.delayed d WHERE d.queue_id = q.id) ELSE 0 END,
     CASE WHEN 'active' = ANY(%(states)s::text[]) THEN (

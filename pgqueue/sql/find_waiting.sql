@@ -4,7 +4,7 @@ SELECT b.id
 FROM pgqueue.queue q
 JOIN pgqueue.ready r ON r.queue_id = q.id
 JOIN pgqueue.job b ON b.queue_id = r.queue_id AND b.id = r.job_id
-WHERE q.name = %(queue)s AND r.priority BETWEEN %(low)s AND %(high)s
+WHERE q.name = %(queue)s AND r.priority & 2097151 BETWEEN %(low)s AND %(high)s
     AND (q.paused OR NOT %(only_paused)s)
     AND b.created_at <= clock_timestamp() - %(grace)s * interval '1 second'
     AND NOT EXISTS (SELECT FROM pgqueue.schedule s

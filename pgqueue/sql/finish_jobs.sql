@@ -12,13 +12,13 @@ WITH outcome AS MATERIALIZED (
 ), moment AS MATERIALIZED (
     SELECT clock_timestamp() AS instant
 ), held AS MATERIALIZED (
-    SELECT l.id, l.queue_id, l.claimed_at, l.job_ids, l.attempts, l.stalls
+    SELECT l.id, l.queue_id, l.claimed_at, l.job_ids, l.attempts, l.stalls, l."group"
     FROM pgqueue.lease l
     WHERE l.queue_id = ANY(%(queue_ids)s) AND l.worker_id = %(worker_id)s
         AND l.id = ANY(%(lease_ids)s)
     ORDER BY l.queue_id, l.id FOR UPDATE
 ), listed AS MATERIALIZED (
-    SELECT h.id, h.queue_id, a.job_id, a.attempt AS run, a.stall, o.*
+    SELECT h.id, h.queue_id, h."group", a.job_id, a.attempt AS run, a.stall, o.*
     FROM held h
     CROSS JOIN LATERAL unnest(h.job_ids, h.attempts, h.stalls) AS a(job_id, attempt, stall)
     LEFT JOIN outcome o ON o.job = a.job_id AND o.lease = h.id
@@ -77,20 +77,26 @@ WITH outcome AS MATERIALIZED (
     FROM listed l WHERE l.failure AND l.state <> 'removed'
 ), waiting AS (
     INSERT INTO pgqueue.ready
-        (job_id, seq, queue_id, priority, attempt, stalled, moved)
-    SELECT l.job_id, s.seq, l.queue_id, l.priority, l.attempt, l.stalled,
-        abs(s.seq) <> l.job_id
+        (job_id, seq, queue_id, priority, attempt, stalled, moved, "group")
+    SELECT l.job_id, s.seq, l.queue_id,
+        l.priority + 2097152 * (l."group" IS NOT NULL)::integer, l.attempt, l.stalled,
+        abs(s.seq) <> l.job_id OR l."group" IS NOT NULL, l."group"
     FROM listed l
     CROSS JOIN LATERAL (SELECT coalesce(l.seq, nextval('pgqueue.job_seq')) AS seq) AS s
     WHERE l.state = 'waiting'
+), arrived AS (
+    INSERT INTO pgqueue.arrival (queue_id, "group")
+    SELECT DISTINCT l.queue_id, l."group" FROM listed l
+    WHERE l.state = 'waiting' AND l."group" IS NOT NULL
 ), later AS (
-    INSERT INTO pgqueue.delayed (job_id, run_at, queue_id, priority, attempt, stalled)
+    INSERT INTO pgqueue.delayed
+        (job_id, run_at, queue_id, priority, attempt, stalled, "group")
     SELECT l.job_id, clock_timestamp() + l.delay * interval '1 second', l.queue_id,
-        l.priority, l.attempt, l.stalled
+        l.priority, l.attempt, l.stalled, l."group"
     FROM listed l WHERE l.state = 'delayed'
 ), blocked AS (
-    INSERT INTO pgqueue.blocked (job_id, queue_id, priority, attempt, stalled)
-    SELECT l.job_id, l.queue_id, l.priority, l.attempt, l.stalled
+    INSERT INTO pgqueue.blocked (job_id, queue_id, priority, attempt, stalled, "group")
+    SELECT l.job_id, l.queue_id, l.priority, l.attempt, l.stalled, l."group"
     FROM listed l WHERE l.state = 'waiting_children'
 ), freed AS MATERIALIZED (
     DELETE FROM pgqueue.dependency d USING listed l

@@ -5,7 +5,7 @@
 SELECT b.id, b.name, b.data::text, s.state, b.created_at, coalesce(s.priority, b.priority),
     s.attempt, b.attempts, s.stalled, s.run_at, s.started_at, s.finished_at,
     p.value::text, s.result::text, coalesce(s.error, a.error), b.key, s.worker,
-    b.options::text, b.parent_id
+    b.options::text, b.parent_id, b."group"
 FROM pgqueue.queue q
 CROSS JOIN unnest(%(job_ids)s::bigint[]) AS asked(id)
 CROSS JOIN LATERAL (
@@ -24,7 +24,7 @@ JOIN LATERAL (
     FROM pgqueue.ready r
     WHERE r.queue_id = b.queue_id AND r.priority = b.priority AND r.seq = -b.id
     UNION ALL
-    SELECT 'waiting', r.priority, r.attempt, r.stalled,
+    SELECT 'waiting', r.priority & 2097151, r.attempt, r.stalled,
         NULL, NULL, NULL, NULL, NULL, NULL
     FROM pgqueue.ready r
     WHERE r.queue_id = b.queue_id AND r.job_id = b.id AND r.moved

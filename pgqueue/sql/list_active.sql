@@ -2,7 +2,7 @@
 -- A page of the active jobs, the longest claimed first. The key is in microseconds.
 SELECT b.id, b.name, b.data::text, 'active', b.created_at, b.priority, a.attempt,
     b.attempts, a.stalled, NULL, a.claimed_at, NULL, p.value::text, NULL, NULL, b.key,
-    w.name, b.options::text, b.parent_id, (extract(epoch FROM a.claimed_at) * 1000000)::bigint, b.id
+    w.name, b.options::text, b.parent_id, b."group", (extract(epoch FROM a.claimed_at) * 1000000)::bigint, b.id
 FROM (
     SELECT l.queue_id, l.worker_id, l.claimed_at, e.job_id, e.attempt, e.stalled
     FROM pgqueue.lease l

@@ -2,7 +2,7 @@
 -- A page of the jobs that wait for children, oldest first.
 SELECT b.id, b.name, b.data::text, 'waiting_children', b.created_at, d.priority,
     d.attempt, b.attempts, d.stalled, d.run_at, NULL, NULL, p.value::text, NULL, NULL,
-    b.key, NULL, b.options::text, b.parent_id, 0, d.job_id
+    b.key, NULL, b.options::text, b.parent_id, b."group", 0, d.job_id
 FROM (
     SELECT l.* FROM pgqueue.blocked l
     WHERE l.queue_id = (SELECT q.id FROM pgqueue.queue q WHERE q.name = %(queue)s)

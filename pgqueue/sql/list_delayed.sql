@@ -2,7 +2,7 @@
 -- A page of the delayed jobs, the next due first. The key is in microseconds.
 SELECT b.id, b.name, b.data::text, 'delayed', b.created_at, d.priority, d.attempt,
     b.attempts, d.stalled, d.run_at, NULL, NULL, p.value::text, NULL, NULL, b.key, NULL,
-    b.options::text, b.parent_id, (extract(epoch FROM d.run_at) * 1000000)::bigint, d.job_id
+    b.options::text, b.parent_id, b."group", (extract(epoch FROM d.run_at) * 1000000)::bigint, d.job_id
 FROM (
     SELECT l.* FROM pgqueue.delayed l
     WHERE l.queue_id = (SELECT q.id FROM pgqueue.queue q WHERE q.name = %(queue)s)

@@ -2,7 +2,7 @@
 -- A page of the completed or failed jobs, newest first. The key is in microseconds.
 SELECT b.id, b.name, b.data::text, f.state, b.created_at, b.priority, f.attempt,
     b.attempts, f.stalled, NULL, f.started_at, f.finished_at, p.value::text,
-    f.result::text, f.error, b.key, NULL, b.options::text, b.parent_id,
+    f.result::text, f.error, b.key, NULL, b.options::text, b.parent_id, b."group",
     (extract(epoch FROM f.finished_at) * 1000000)::bigint, f.job_id
 FROM (
     SELECT e.* FROM pgqueue.finished e

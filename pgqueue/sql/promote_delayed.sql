@@ -8,13 +8,17 @@ WITH due AS MATERIALIZED (
             AND d.job_id <= %(last)s
         ORDER BY d.job_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     ))
-    RETURNING job_id, priority, attempt, stalled
+    RETURNING job_id, priority, attempt, stalled, "group"
 ), ready AS (
     INSERT INTO pgqueue.ready
-        (job_id, seq, queue_id, priority, attempt, stalled, moved)
-    SELECT d.job_id, nextval('pgqueue.job_seq'), %(queue_id)s, d.priority, d.attempt,
-        d.stalled, true
+        (job_id, seq, queue_id, priority, attempt, stalled, moved, "group")
+    SELECT d.job_id, nextval('pgqueue.job_seq'), %(queue_id)s,
+        d.priority + 2097152 * (d."group" IS NOT NULL)::integer, d.attempt, d.stalled, true,
+        d."group"
     FROM (SELECT * FROM due ORDER BY job_id) AS d
+), arrived AS (
+    INSERT INTO pgqueue.arrival (queue_id, "group")
+    SELECT DISTINCT %(queue_id)s::integer, d."group" FROM due d WHERE d."group" IS NOT NULL
 ), noted AS (
     INSERT INTO pgqueue.event (queue_id, job_id, name)
     SELECT %(queue_id)s, d.job_id, 'waiting' FROM due d

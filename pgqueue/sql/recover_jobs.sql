@@ -9,9 +9,10 @@ WITH ended AS MATERIALIZED (
     WHERE NOT EXISTS (
         SELECT FROM pgqueue.worker w WHERE w.id = l.worker_id AND w.dead_at IS NULL)
         AND l.claimed_at < clock_timestamp() - interval '1 second'
-    RETURNING l.queue_id, l.worker_id, l.claimed_at, l.job_ids, l.attempts, l.stalls
+    RETURNING l.queue_id, l.worker_id, l.claimed_at, l.job_ids, l.attempts, l.stalls,
+        l."group"
 ), lost AS MATERIALIZED (
-    SELECT e.queue_id, e.worker_id, e.claimed_at, a.job_id, a.attempt,
+    SELECT e.queue_id, e.worker_id, e.claimed_at, e."group", a.job_id, a.attempt,
         a.stalled + 1 AS stalled, a.stalled >= %(max_stalled)s AS failed
     FROM ended e
     CROSS JOIN LATERAL unnest(e.job_ids, e.attempts, e.stalls)
@@ -32,13 +33,18 @@ WITH ended AS MATERIALIZED (
     WHERE l.failed AND k.kind IN ('boolean', 'number', 'object')
 ), back AS (
     INSERT INTO pgqueue.ready
-        (job_id, seq, queue_id, priority, attempt, stalled, moved)
-    SELECT l.job_id, nextval('pgqueue.job_seq'), l.queue_id, j.priority, l.attempt - 1,
-        l.stalled, true
+        (job_id, seq, queue_id, priority, attempt, stalled, moved, "group")
+    SELECT l.job_id, nextval('pgqueue.job_seq'), l.queue_id,
+        j.priority + 2097152 * (l."group" IS NOT NULL)::integer, l.attempt - 1, l.stalled,
+        true, l."group"
     FROM lost l CROSS JOIN LATERAL (
         SELECT b.priority FROM pgqueue.job b
         WHERE b.queue_id = l.queue_id AND b.id = l.job_id LIMIT 1) AS j
     WHERE NOT l.failed
+), arrived AS (
+    INSERT INTO pgqueue.arrival (queue_id, "group")
+    SELECT DISTINCT l.queue_id, l."group" FROM lost l
+    WHERE l."group" IS NOT NULL AND NOT l.failed
 ), kept AS (
     INSERT INTO pgqueue.finished (job_id, started_at, finished_at, expires_at,
         keep_count, queue_id, attempt, stalled, state, error)

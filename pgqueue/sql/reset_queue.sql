@@ -12,5 +12,6 @@ WITH unrated AS (
 UPDATE pgqueue.queue
 SET paused = false, completed_age = DEFAULT, completed_count = DEFAULT,
     failed_age = DEFAULT, failed_count = DEFAULT, concurrency = NULL, rate_max = NULL,
-    rate_window = NULL, limited_until = NULL, event_age = DEFAULT, event_count = DEFAULT
+    rate_window = NULL, limited_until = NULL, event_age = DEFAULT, event_count = DEFAULT,
+    group_concurrency = NULL, group_rate_max = NULL, group_rate_window = NULL
 WHERE id = %(queue_id)s

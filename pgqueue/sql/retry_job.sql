@@ -9,11 +9,15 @@ WITH back AS MATERIALIZED (
     RETURNING f.queue_id, f.job_id, CASE WHEN %(reset)s THEN 0 ELSE f.attempt END AS attempt
 ), ready AS (
     INSERT INTO pgqueue.ready
-        (job_id, seq, queue_id, priority, attempt, stalled, moved)
-    SELECT b.job_id, nextval('pgqueue.job_seq'), b.queue_id, j.priority, b.attempt, 0,
-        true
+        (job_id, seq, queue_id, priority, attempt, stalled, moved, "group")
+    SELECT b.job_id, nextval('pgqueue.job_seq'), b.queue_id,
+        j.priority + 2097152 * (j."group" IS NOT NULL)::integer, b.attempt, 0, true,
+        j."group"
     FROM back b JOIN pgqueue.job j ON j.queue_id = b.queue_id AND j.id = b.job_id
-    RETURNING job_id
+    RETURNING job_id, queue_id, "group"
+), arrived AS (
+    INSERT INTO pgqueue.arrival (queue_id, "group")
+    SELECT DISTINCT r.queue_id, r."group" FROM ready r WHERE r."group" IS NOT NULL
 ), noted AS (
     INSERT INTO pgqueue.event (queue_id, job_id, name)
     SELECT b.queue_id, b.job_id, 'waiting'

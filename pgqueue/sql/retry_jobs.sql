@@ -19,15 +19,19 @@ WITH seen AS MATERIALIZED (
     RETURNING job_id, finished_at, CASE WHEN %(reset)s THEN 0 ELSE attempt END AS attempt
 ), ready AS (
     INSERT INTO pgqueue.ready
-        (job_id, seq, queue_id, priority, attempt, stalled, moved)
-    SELECT b.job_id, nextval('pgqueue.job_seq'), %(queue_id)s, j.priority, b.attempt, 0,
-        true
+        (job_id, seq, queue_id, priority, attempt, stalled, moved, "group")
+    SELECT b.job_id, nextval('pgqueue.job_seq'), %(queue_id)s,
+        j.priority + 2097152 * (j."group" IS NOT NULL)::integer, b.attempt, 0, true,
+        j."group"
     FROM (SELECT * FROM back ORDER BY finished_at, job_id) AS b
     CROSS JOIN LATERAL (
-        SELECT t.priority FROM pgqueue.job t
+        SELECT t.priority, t."group" FROM pgqueue.job t
         WHERE t.queue_id = %(queue_id)s AND t.id = b.job_id OFFSET 0
     ) AS j
-    RETURNING job_id
+    RETURNING job_id, "group"
+), arrived AS (
+    INSERT INTO pgqueue.arrival (queue_id, "group")
+    SELECT DISTINCT %(queue_id)s::integer, r."group" FROM ready r WHERE r."group" IS NOT NULL
 ), noted AS (
     INSERT INTO pgqueue.event (queue_id, job_id, name)
     SELECT %(queue_id)s, b.job_id, 'waiting' FROM back b

@@ -6,6 +6,7 @@ SELECT j.id FROM pgqueue.job j
 WHERE j.queue_id = (SELECT q.id FROM pgqueue.queue q WHERE q.name = %(queue)s)
     AND j.id < %(before)s
     AND (%(name)s::text IS NULL OR j.name = %(name)s)
+    AND (%(group)s::text IS NULL OR j."group" = %(group)s)
     AND NOT EXISTS (
         SELECT FROM unnest(%(paths)s::text[], %(expected)s::text[]) AS w(path, expected)
         WHERE (j.data #>> w.path::text[]) IS DISTINCT FROM w.expected)

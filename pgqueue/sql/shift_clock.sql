@@ -48,6 +48,14 @@ WITH by AS MATERIALIZED (
 ), rate_moved AS (
     INSERT INTO pgqueue.rate (queue_id, claimed_at, count)
     SELECT r.queue_id, r.claimed_at - by.time, r.count FROM rate_gone r, by ORDER BY 1, 2
+), line_moved AS (
+    UPDATE pgqueue.line SET until = until - by.time FROM by
+), group_rate_gone AS (
+    DELETE FROM pgqueue.group_rate RETURNING *
+), group_rate_moved AS (
+    INSERT INTO pgqueue.group_rate (queue_id, "group", claimed_at, passed_at, count)
+    SELECT g.queue_id, g."group", g.claimed_at - by.time, g.passed_at - by.time, g.count
+    FROM group_rate_gone g, by ORDER BY 1, 2, 3
 ), metric_gone AS (
     DELETE FROM pgqueue.metric RETURNING *
 ), metric_moved AS (

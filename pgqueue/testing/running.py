@@ -254,22 +254,40 @@ def together(statements: list[Statement]) -> Op[list[list[Row]]]:
 
 
 def claim(queue_id: int, worker_id: int) -> Op[Row | None]:
-    """Promote what is due and claim one job; of a limited queue if it has room."""
+    """Promote what is due and claim one job; of a limited queue if it has room.
+
+    Of a queue with groups it is one of the group whose turn it is, if it has room.
+    """
     place: dict[str, object] = {"queue_id": queue_id, "low": 0.0}
     yield Statement("promote_jobs", {**place, "limit": 1000})
-    [(_, limited)] = yield Statement("next_due", place)
+    [(_, limited, grouped)] = yield Statement("next_due", place)
     if limited:
         yield Statement("lock_limits", {"queue_ids": [queue_id]})
-    rows = yield Statement(
-        "claim_limited" if limited else "claim_jobs",
-        {
-            "queue_id": queue_id,
-            "worker_id": worker_id,
-            "limit": 1,
-            "from_priority": WHOLE[0],
-            "from_seq": WHOLE[1],
-            "to_priority": WHOLE[2],
-            "to_seq": WHOLE[3],
-        },
-    )
+    params = {
+        "queue_id": queue_id,
+        "worker_id": worker_id,
+        "limit": 1,
+        "from_priority": WHOLE[0],
+        "from_seq": WHOLE[1],
+        "to_priority": WHOLE[2],
+        "to_seq": WHOLE[3],
+    }
+    if grouped:
+        return (yield from claim_grouped(params))
+    rows = yield Statement("claim_limited" if limited else "claim_jobs", params)
     return rows[0] if rows else None
+
+
+def claim_grouped(params: dict[str, object]) -> Op[Row | None]:
+    """Claim one job of the first group in line that may start one."""
+    queue_id = params["queue_id"]
+    while True:
+        yield Statement("form_line", {"queue_id": queue_id})
+        if rows := (yield Statement("claim_grouped", params)):
+            return rows[0]
+        # The first in line may be one that is paused: that one has left it now.
+        [look] = yield Statement(
+            "look_at_groups", {"queue_id": queue_id, "ring": False}
+        )
+        if not look[-1]:
+            return None

@@ -73,6 +73,7 @@ class ActiveJob:
         attempt: the number of this run, from 1.
         attempts: how many there may be.
         priority: as added.
+        group: the group of the queue that it belongs to, if any.
         stalled: how many runs ended because their worker was gone.
         cancelled: it is to stop: somebody cancelled it, or its lease or time is over.
     """
@@ -90,6 +91,7 @@ class ActiveJob:
         "created_epoch",
         "data",
         "dropped",
+        "group",
         "id",
         "lease_id",
         "name",
@@ -124,6 +126,7 @@ class ActiveJob:
         self.created_epoch: float = row[10]
         self.claimed_epoch: float = row[11]
         self.child: bool = row[12]
+        self.group: str | None = row[13] if len(row) > 13 else None  # noqa: PLR2004
         self.data: JsonValue = None
         self.progress: JsonValue = None
         self.traces = self.attempt > 1 or self.stalled > 0 or self.options.flow
@@ -340,6 +343,7 @@ class ActiveJob:
             self.created_epoch,
             self.claimed_epoch,
             self.child,
+            self.group,
         ]
 
     def loaded(self) -> ActiveJob:
@@ -364,6 +368,7 @@ class ActiveJob:
             state=state,
             created_at=self.created_at,
             priority=self.priority,
+            group=self.group,
             attempt=self.attempt,
             attempts=self.attempts,
             stalled=self.stalled,

@@ -144,6 +144,9 @@ class Claimer:
         that is awake.
         """
         self._trip.unseen = set(self._intakes)
+        for intake in self._intakes.values():
+            # Ask too whether it has got its first group: a plain claim shows none.
+            intake.due_at = 0.0
         self.look()
 
     @property

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from pgqueue.worker.active_job import ActiveJob
 
 PROMOTE_BATCH: Final = 1000
+GROUP: Final = 13
+"""Where claim_grouped says the group; the other claims say none."""
+
 LOOK_FOR_DUE: Final = 0.05
 """How often an awake worker asks for the next due job; a sleeping one is rung."""
 
@@ -47,6 +50,7 @@ class Intake:
         due_at: loop time at which to promote, or to ask when that will be.
         hungry: the last claim came back short.
         limited: the queue as a whole is, so it is claimed from in another way.
+        grouped: it has groups, and so is limited too.
         full: it is at its limit, and jobs wait.
     """
 
@@ -61,6 +65,7 @@ class Intake:
     sweeping: bool = False
     usual: float = 0.0
     limited: bool = False
+    grouped: bool = False
     full: bool = False
     look_at: float = 0.0
     nap: float = FIRST_NAP
@@ -70,8 +75,9 @@ class Intake:
         """Return the statement that claims up to *limit* jobs."""
         self.sweeping = self.seek.sweep_due(now, hungry=self.hungry)
         stretches: Stretches = WHOLE if self.sweeping else self.seek.stretches()
+        way = "claim_limited" if self.limited else "claim_jobs"
         return Statement(
-            "claim_limited" if self.limited else "claim_jobs",
+            "claim_grouped" if self.grouped else way,
             {
                 "queue_id": self.queue_id,
                 "worker_id": worker_id,
@@ -85,7 +91,11 @@ class Intake:
 
     def claimed(self, rows: list[Row], limit: int, now: float, took: float) -> None:
         """Learn from a claim; *took* is how long its round trip lasted."""
-        places = [(row[2], row[3]) for row in rows]
+        if rows and len(rows[0]) > GROUP:
+            # Those of groups stand elsewhere, and are found in another way.
+            places = [(row[2], row[3]) for row in rows if row[GROUP] is None]
+        else:
+            places = [(row[2], row[3]) for row in rows]
         if self.sweeping:
             # What it cost more than a hinted one: the rest is not the sweep's.
             self.seek.swept(places, now, max(0.0, took - self.usual))
@@ -108,11 +118,12 @@ class Intake:
 
     def look(self, *, ring: bool) -> Statement:
         """Return what asks whether a job of a limited queue may start."""
-        return Statement("look_at_limits", {"queue_id": self.queue_id, "ring": ring})
+        way = "look_at_groups" if self.grouped else "look_at_limits"
+        return Statement(way, {"queue_id": self.queue_id, "ring": ring})
 
     def looked(self, row: Row, now: float, *, peeked: bool) -> None:
         """Learn about the limits; *peeked*: without a claim before it."""
-        self.limited, room, wait, waiting, _ = row
+        self.limited, room, wait, waiting, _, *more = row
         self.full = self.limited and waiting and not room
         if self.full:
             # Room that others were quicker to take is looked for ever less often.
@@ -121,7 +132,7 @@ class Intake:
             self.look_at = now + (float("inf") if wait is None else max(wait, self.nap))
         elif not waiting:
             self.sweeping = self.hungry = True
-        elif peeked:
+        elif peeked or any(more):
             self.hungry = False
 
     def put_back(self, job: ActiveJob, at: float) -> None:
@@ -130,7 +141,8 @@ class Intake:
             self.shy_until = max(self.shy_until, at + SHY_FOR)
             at += random.uniform(0.0, SHY)  # noqa: S311
         self.due_at = min(self.due_at, at)
-        self.seek.returned(job.priority, job.seq)
+        if job.group is None:
+            self.seek.returned(job.priority, job.seq)
 
     def promote(self, now: float, *, asleep: bool) -> list[Statement]:
         """Return what promotes due jobs and asks for the next one, if it is time.
@@ -156,13 +168,13 @@ class Intake:
 
     def promoted(self, answers: list[list[Row]], now: float, *, asleep: bool) -> int:
         """Learn from a promotion; return how many jobs became ready."""
-        (count, last), (ahead, limited) = answers[0][0], answers[1][0]
+        (count, last), (ahead, limited, grouped) = answers[0][0], answers[1][0]
         if last is not None:
             self.due_low = max(self.due_low, last - DELAYED_TRAIL)
         wait = LONGEST_POLL if self.hungry else LOOK_FOR_DUE
         if (asleep or self.full) and self.swept_due_at == self.looked_at:
             wait = FALLBACK
-        self.limited = limited
+        self.limited, self.grouped = limited, grouped
         self.full = self.full and limited
         if ahead is not None:
             held = not count and ahead <= -JUST_DUE

@@ -14,7 +14,7 @@ from pgqueue import telemetry
 from pgqueue.db import pool
 from pgqueue.db.run import AsyncConnection, arun
 from pgqueue.errors import JobFailed, PgQueueError
-from pgqueue.ops import events, getters
+from pgqueue.ops import events, getters, groups
 from pgqueue.ops import maintenance as ops
 from pgqueue.ops.flows import FIRST, release, release_forgotten
 from pgqueue.ops.schedules import repair
@@ -106,6 +106,7 @@ class Maintenance:
             self._low[queue_id] = low
             pruned += await arun(connection, ops.trim(queue_id), schema)
             await arun(connection, ops.settle_queue(queue_id), schema)
+            await arun(connection, groups.trim_rates(queue_id), schema)
             swept = self._swept.get(queue_id, 0)
             op = ops.sweep_logs(queue_id, swept)
             self._swept[queue_id] = await arun(connection, op, schema)

@@ -18,12 +18,14 @@ class Visit:
     """What one round trip does for one queue.
 
     Attributes:
+        form: puts the groups in line, before the claim.
         limit: how many jobs the claim asked for.
         look: asks whether a limited queue has room, after the claim if there is one.
     """
 
     intake: Intake
     promote: list[Statement] = field(default_factory=list)
+    form: Statement | None = None
     claim: Statement | None = None
     limit: int = 0
     look: Statement | None = None
@@ -32,11 +34,11 @@ class Visit:
     @property
     def locks(self) -> bool:
         """Whether the claim must be the only one of its queue."""
-        return self.claim is not None and self.claim.name == "claim_limited"
+        return self.claim is not None and self.claim.name != "claim_jobs"
 
     def statements(self) -> list[Statement]:
         """Return what to send."""
-        last = [one for one in (self.claim, self.look) if one is not None]
+        last = [one for one in (self.form, self.claim, self.look) if one is not None]
         return [*self.promote, *last]
 
     def learn(self, answers: Iterator[list[Row]], now: float, took: float) -> list[Row]:
@@ -46,6 +48,8 @@ class Visit:
             replies = [next(answers) for _ in self.promote]
             self.intake.promoted(replies, now, asleep=self.asleep)
         rows: list[Row] = []
+        if self.form is not None:
+            next(answers)
         if self.claim is not None:
             rows = next(answers)
             self.intake.claimed(rows, self.limit, now, took)
@@ -104,6 +108,8 @@ def plan(
         visit.promote = intake.promote(now, asleep=asleep)
         if not intake.full or left:
             visit.claim = intake.claim(worker_id, limit, now)
+            if intake.grouped:
+                visit.form = Statement("form_line", {"queue_id": intake.queue_id})
         if intake.limited:
             visit.look = intake.look(ring=left)
         visits.append(visit)

@@ -30,7 +30,8 @@ UNUSED: Final = 5.0
 """A lane without a claim for so many seconds makes room for another priority."""
 
 LOWEST: Final = -(2**62)
-END: Final = 2**31 - 1
+END: Final = 2**21
+"""Past every priority; the jobs of groups stand above, where other claims look."""
 
 Stretches = tuple[list[int], list[int], list[int], list[int]]
 

@@ -222,7 +222,9 @@ class RoundTrip:
             found += len(rows)
             for row in rows:
                 self._add(ActiveJob(intake.name, intake.queue_id, row))
-            if intake.empty() and intake.queue_id in self.unseen:
+            # A plain claim sees no groups: that there are none, the promotion says.
+            sure = intake.empty() and (visit.promote or intake.grouped)
+            if sure and intake.queue_id in self.unseen:
                 self.unseen.remove(intake.queue_id)
                 self.bell |= bool(self.unseen)
             if intake.limited and not before:
@@ -230,7 +232,8 @@ class RoundTrip:
                 self._dispatch.release()
         if not visits:
             return 0
-        if any(visit.claim for visit in visits):
+        # At its limit a queue is only looked at; what it gave before says nothing now.
+        if any(visit.claim or visit.intake.full for visit in visits):
             self.doze.claimed(found)
         if found:
             self.drained = False

@@ -14,6 +14,8 @@ EXCEPTIONS = {
     "pgqueue/sql/finish_jobs.sql": "a batch of outcomes and the lease that guards them",
     "pgqueue/sql/claim_jobs.sql": "where to look, what to take, and its lease",
     "pgqueue/sql/claim_limited.sql": "the same, with the room that the limits leave",
+    "pgqueue/sql/claim_grouped.sql": "the same, and the turns of the groups",
+    "pgqueue/sql/shift_clock.sql": "every instant that there is, at once",
     "pgqueue/sql/recover_jobs.sql": "two ways back, each with what hangs on it"
     " must be one statement, or a crash could apply half of them",
 }

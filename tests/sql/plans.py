@@ -69,6 +69,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     | {"from_priority": [LOWEST[0]], "from_seq": [LOWEST[1]]}
     | {"to_priority": [HIGHEST[0]], "to_seq": [HIGHEST[1]]},
     "look_at_limits": {"queue_id": 1, "ring": False},
+    "claim_grouped": {"queue_id": 1, "worker_id": 1, "limit": 50}
+    | {"from_priority": [LOWEST[0]], "from_seq": [LOWEST[1]]}
+    | {"to_priority": [2**21], "to_seq": [0]},
+    "form_line": {"queue_id": 1},
+    "look_at_groups": {"queue_id": 1, "ring": False},
     "read_schedules": {"queue_ids": [1], "keys": ["a"], "job_ids": [7]},
     "find_stuck_schedules": {"queue_ids": [1], "limit": 50},
     "advance_schedules": {"queue_ids": [1], "keys": ["a"], "job_ids": [7]}

@@ -34,10 +34,10 @@ def test_every_instant_of_the_schema_is_moved() -> None:
 
 def test_rows_made_anew_keep_every_column() -> None:
     text = (ROOT / "pgqueue" / "sql" / "shift_clock.sql").read_text("utf-8")
-    for name in ("rate", "metric"):
+    for name in ("rate", "group_rate", "metric"):
         columns = re.search(
             rf"INSERT INTO pgqueue\.{name}\s+\((.*?)\)", text, re.DOTALL
         )
         assert columns is not None
-        written = {one.strip() for one in columns[1].split(",")}
+        written = {one.strip(' \n"') for one in columns[1].split(",")}
         assert written == set(metadata().tables[f"pgqueue.{name}"].columns.keys())

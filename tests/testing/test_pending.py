@@ -209,6 +209,18 @@ def test_a_parent_runs_after_its_children(
     flows.close()
 
 
+def test_groups_take_turns(queue: Queue, connection: Connection) -> None:
+    for group in ("a", "a", "b", None):
+        queue.add("welcome", group=group, connection=connection)
+    queue.add("welcome", group="c", connection=connection)
+    assert queue.pause_group("c", connection=connection)
+    runs = run_pending(echo, queue=queue, connection=connection)
+    assert [run.job.group for run in runs] == [None, "a", "b", "a"]
+    assert queue.resume_group("c", connection=connection)
+    [run] = run_pending(echo, queue=queue, connection=connection)
+    assert run.job.group == "c"
+
+
 def test_what_was_kept_back_by_deduplication_runs(
     queue: Queue, connection: Connection
 ) -> None:

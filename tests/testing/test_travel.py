@@ -224,6 +224,20 @@ def test_a_rate_limit_has_room_after_its_window(
     assert counts == [2, 2, 1]
 
 
+def test_a_group_has_room_after_its_window(
+    queue: Queue, connection: Connection
+) -> None:
+    queue.set_group_rate_limit("a", 2, per=60, connection=connection)
+    for n in range(5):
+        queue.add("welcome", n, group="a", connection=connection)
+    found = [[run.result for run in due(queue, connection)]]
+    assert queue.group("a", connection=connection).state == "limited"
+    for _ in range(2):
+        travel(seconds=70, queue=queue, connection=connection)
+        found.append([run.result for run in due(queue, connection)])
+    assert found == [[0, 1], [2, 3], [4]]
+
+
 def test_retention_is_applied(queue: Queue, connection: Connection) -> None:
     keep = KeepJobs(age=3600)
     queue.add("welcome", remove_on_complete=keep, connection=connection)

@@ -40,3 +40,26 @@ async def test_drain_runs_what_handlers_add_to_other_queues_of_the_worker(
             await worker.serve(drain=True)
             assert ran == list(range(60, -1, -1))
     assert sql.value("SELECT count(*) FROM pgqueue.ready") == 0
+
+
+async def test_drain_runs_the_first_job_of_a_group_that_a_handler_adds(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until its first one a queue is claimed from by a statement that sees none."""
+    monkeypatch.setattr("pgqueue.worker.incarnation.LOOK_FOR_DRAINED", 0.0002)
+    # Every claim looks everywhere, and only the last doubt asks for groups.
+    monkeypatch.setattr("pgqueue.worker.seek.DUTY", 0.0)
+    for when in ("LOOK_FOR_DUE", "LONGEST_POLL"):
+        monkeypatch.setattr(f"pgqueue.worker.intake.{when}", 3600.0)
+    ran: list[str | None] = []
+    for n in range(10):
+        async with AsyncQueue(f"first-{n}", dsn=dsn) as queue:
+
+            async def handler(job: Any, queue: AsyncQueue = queue) -> None:
+                ran.append(job.group)
+                if job.group is None:
+                    await queue.add("n", group="a")
+
+            await queue.add("n")
+            await Worker(queue.name, handler, dsn=dsn).serve(drain=True)
+    assert ran == [None, "a"] * 10

@@ -1,0 +1,70 @@
+"""SQLAlchemy's picture of the tables that groups need; see `schema`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqlalchemy import MetaData
+
+
+def add_groups(tables: MetaData) -> None:
+    """Add the limits of groups, the line that they stand in, and what comes to it."""
+    import sqlalchemy as sa  # noqa: PLC0415
+
+    instant = sa.DateTime(timezone=True)
+    binary = sa.Text(collation="C")
+
+    def needed(name: str, kind: sa.types.TypeEngine[Any]) -> sa.Column[Any]:
+        return sa.Column(name, kind, nullable=False)
+
+    def key(name: str, kind: sa.types.TypeEngine[Any]) -> sa.Column[Any]:
+        return sa.Column(name, kind, primary_key=True, autoincrement=False)
+
+    sa.Table(
+        "group_limit",
+        tables,
+        key("queue_id", sa.Integer()),
+        key("group", binary),
+        sa.Column("paused", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("concurrency", sa.Integer),
+        sa.Column("rate_max", sa.Integer),
+        sa.Column("rate_window", sa.Double),
+    )
+    sa.Table(
+        "arrival",
+        tables,
+        key("queue_id", sa.Integer()),
+        sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+        sa.Column("group", binary),
+        sa.Column("again", sa.Boolean, nullable=False, server_default=sa.false()),
+    )
+    line = sa.Table(
+        "line",
+        tables,
+        key("queue_id", sa.Integer()),
+        key("group", binary),
+        needed("turn", sa.BigInteger()),
+        sa.Column("until", instant),
+    )
+    place = line.c
+    sa.Index(
+        "line_order",
+        *(place.queue_id, place.turn),
+        postgresql_where=place.until.is_(None),
+    )
+    sa.Index(
+        "line_until",
+        *(place.queue_id, place.until, place.turn),
+        postgresql_where=place.until.isnot(None),
+    )
+    rate = sa.Table(
+        "group_rate",
+        tables,
+        key("queue_id", sa.Integer()),
+        key("group", binary),
+        key("claimed_at", instant),
+        needed("passed_at", instant),
+        needed("count", sa.Integer()),
+    )
+    sa.Index("group_rate_passed", rate.c.queue_id, rate.c.passed_at)

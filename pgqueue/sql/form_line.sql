@@ -1,0 +1,39 @@
+-- form_line: settings
+-- Put the groups in line that have got a job, and those whose rate or whose ended jobs
+-- leave room again; all at its end, so that nobody who stands in it can be kept waiting.
+-- Send it after lock_limits, before claim_grouped: only claims write the line. An arrival
+-- commits with its job, so whoever takes it away sees the job too, and a group that
+-- claim_grouped finds empty and drops comes back with the next arrival.
+WITH came AS MATERIALIZED (
+    DELETE FROM pgqueue.arrival WHERE ctid = ANY(ARRAY(
+        SELECT a.ctid FROM pgqueue.arrival a
+        WHERE a.queue_id = %(queue_id)s ORDER BY a.id LIMIT 1000 FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING id, "group", again
+), joined AS (
+    INSERT INTO pgqueue.line (turn, queue_id, "group")
+    SELECT nextval('pgqueue.job_seq'), %(queue_id)s, c."group"
+    FROM (
+        SELECT a."group" FROM came a WHERE a."group" IS NOT NULL
+        GROUP BY a."group" ORDER BY min(a.id)
+    ) AS c
+    ON CONFLICT (queue_id, "group") DO NOTHING
+)
+UPDATE pgqueue.line l SET until = NULL, turn = nextval('pgqueue.job_seq')
+FROM (
+    SELECT w."group" FROM pgqueue.line w
+    WHERE w.queue_id = %(queue_id)s AND w.until <= (SELECT clock_timestamp())
+    UNION
+    -- As many as have jobs running, at most.
+    SELECT r."group" FROM pgqueue.line_room r
+    WHERE r.queue_id = %(queue_id)s AND r.until = 'infinity' AND r.free > 0
+    UNION
+    SELECT w."group" FROM came c
+    JOIN pgqueue.line w ON w.queue_id = %(queue_id)s AND w."group" = c."group"
+    WHERE c.again AND w.until IS NOT NULL
+    UNION
+    SELECT w."group" FROM pgqueue.line w
+    WHERE w.queue_id = %(queue_id)s AND w.until IS NOT NULL
+        AND EXISTS (SELECT FROM came c WHERE c.again AND c."group" IS NULL)
+) AS free
+WHERE l.queue_id = %(queue_id)s AND l."group" = free."group"
