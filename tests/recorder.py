@@ -27,8 +27,8 @@ async def main(dsn: str, takes: float, options: dict[str, Any]) -> None:
     async def record(job: Any) -> None:
         entered, run = time.time(), uuid.uuid4()
         await write(
-            "INSERT INTO public.run (run, claimed, entered) VALUES (%s, %s, %s)",
-            [run, job.claimed_epoch, entered],
+            "INSERT INTO public.run (run, claimed, entered, of) VALUES (%s, %s, %s, %s)",
+            [run, job.claimed_epoch, entered, job.group],
         )
         with suppress(TimeoutError):
             async with asyncio.timeout(takes):

@@ -34,16 +34,19 @@ def prepare(sql: Sql) -> None:
     """Make the table that the recorders write to."""
     sql.run("DROP TABLE IF EXISTS public.run")
     sql.run(
-        "CREATE TABLE public.run (run uuid PRIMARY KEY, claimed float8, entered float8,"
+        "CREATE TABLE public.run (run uuid PRIMARY KEY, of text, claimed float8,"
+        " entered float8,"
         " began float8 DEFAULT date_part('epoch', clock_timestamp()), ended float8)"
     )
 
 
-def runs(sql: Sql) -> list[Run]:
-    """Return every run that has ended, by its beginning."""
+def runs(sql: Sql, group: str | None = None) -> list[Run]:
+    """Return every run that has ended, of a group if asked, by its beginning."""
     rows = sql.all(
         "SELECT claimed, entered, began, ended FROM public.run"
-        " WHERE ended IS NOT NULL ORDER BY began"
+        " WHERE ended IS NOT NULL AND (%(of)s::text IS NULL OR of = %(of)s)"
+        " ORDER BY began",
+        {"of": group},
     )
     return [Run(*row) for row in rows]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
-import psycopg
 from claims import HandWorker
 from invariants import assert_consistent
 from pgqueue import (
@@ -53,9 +53,7 @@ async def test_a_delayed_job_is_promoted_into_its_group(
     assert queue.counts().completed == 3
 
 
-async def test_a_retry_goes_back_to_its_group(
-    dsn: str, queue: Queue, sql: Sql
-) -> None:
+async def test_a_retry_goes_back_to_its_group(dsn: str, queue: Queue, sql: Sql) -> None:
     raised: list[Exception] = [
         ValueError("now"),
         RetryLater(0.05),

@@ -57,9 +57,7 @@ def add(queue: Queue, group: str, count: int) -> None:
     queue.add_bulk([NewJob("n", group=group)] * count)
 
 
-async def test_a_group_runs_no_more_at_once_than_it_may(
-    dsn: str, queue: Queue
-) -> None:
+async def test_a_group_runs_no_more_at_once_than_it_may(dsn: str, queue: Queue) -> None:
     queue.set_group_concurrency("a", 2)
     add(queue, "a", 8)
     add(queue, "b", 8)
