@@ -26,6 +26,7 @@ NAMES: Final = (
     "delayed",
     "backlog",
     "mixed",
+    "groups",
     "memory",
 )
 EXTRA: Final = ("peers",)

@@ -1171,16 +1171,18 @@ $$
 """
 
 # What each group in line may start now: `free` jobs, or none until `frees` for its rate.
-# A window lasts a little longer than asked, as that of a queue.
+# A window lasts a little longer than asked, as that of a queue. Nothing in it is volatile,
+# or it would be a query of its own, whose order is lost.
 LINE_ROOM = """
 CREATE VIEW pgqueue.line_room AS
 SELECT l.queue_id, l."group", l.turn, l.until, k.paused, k.rate_max - used.starts AS starts,
     CASE WHEN k.paused THEN 0 ELSE greatest(0, least(k.concurrency - busy.jobs,
         k.rate_max - used.starts, 2147483647)) END AS free,
-    coalesce(used.oldest, clock_timestamp()) + span.lasts AS frees,
+    coalesce(used.oldest, statement_timestamp()) + span.lasts AS frees,
     k.rate_max, span.grain, span.lasts
 FROM pgqueue.line l
-JOIN pgqueue.queue q ON q.id = l.queue_id
+-- OFFSET 0: looked up for each group, or the line might not come in its order.
+CROSS JOIN LATERAL (SELECT o.* FROM pgqueue.queue o WHERE o.id = l.queue_id OFFSET 0) AS q
 LEFT JOIN pgqueue.group_limit g ON g.queue_id = l.queue_id AND g."group" = l."group"
 CROSS JOIN LATERAL (
     SELECT coalesce(g.paused, false) AS paused,
@@ -1201,7 +1203,7 @@ CROSS JOIN LATERAL (
     SELECT coalesce(sum(r.count), 0) AS starts, min(r.claimed_at) AS oldest
     FROM pgqueue.group_rate r
     WHERE k.rate_max IS NOT NULL AND r.queue_id = l.queue_id AND r."group" = l."group"
-        AND r.claimed_at > clock_timestamp() - span.lasts
+        AND r.claimed_at > statement_timestamp() - span.lasts
 ) AS used
 """
 

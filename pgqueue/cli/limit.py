@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pgqueue.cli.groups import NONE, limit_group
 from pgqueue.cli.output import print_json, say
 from pgqueue.cli.params import DURATION, AnyParam, given_dsn, json_option
 from pgqueue.cli.queue_view import find_queue
@@ -13,8 +14,6 @@ from pgqueue.queue import Queue
 
 if TYPE_CHECKING:
     from pgqueue.types import Limits
-
-NONE = "none"
 
 
 class MaybeInt(AnyParam):
@@ -48,12 +47,28 @@ class Rate(AnyParam):
 @click.option("--concurrency", type=MaybeInt(), help="Jobs active at once.")
 @click.option("--rate", type=Rate(), help="Starts in any such time, as in 100/1m.")
 @click.option("--hold", type=DURATION, help="Start nothing for so long; 0s: go on.")
+@click.option("--group", help="Of this group of the queue only.")
+@click.option("--all-groups", is_flag=True, help="Of each group without its own.")
 @json_option
 def limit(
-    queue: str, *, concurrency: Any, rate: Any, hold: float | None, as_json: bool
+    queue: str,
+    *,
+    concurrency: Any,
+    rate: Any,
+    hold: float | None,
+    group: str | None,
+    all_groups: bool,
+    as_json: bool,
 ) -> None:
     """Show or change how much of a queue may run, over all workers."""
     find_queue(queue)
+    if group is not None or all_groups:
+        if hold is not None or (group is not None and all_groups):
+            raise click.UsageError(
+                "--group, --all-groups and --hold exclude each other"
+            )
+        limit_group(queue, group, concurrency, rate, as_json=as_json)
+        return
     with Queue(queue, dsn=given_dsn()) as it:
         if concurrency is not None:
             it.set_concurrency(None if concurrency == NONE else concurrency)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pgqueue.cli.groups import groups, pause_or_resume
 from pgqueue.cli.limit import limit
 from pgqueue.cli.output import confirm, print_json, say
 from pgqueue.cli.params import DURATION, Group, given_dsn, json_option, yes_option
@@ -30,6 +31,7 @@ def command() -> None:
 
 command.add_command(limit)
 command.add_command(retention)
+command.add_command(groups)
 
 
 @command.command("ls")
@@ -62,9 +64,13 @@ def show(queue: str, *, as_json: bool) -> None:
 
 @command.command("pause")
 @click.argument("queue")
-def pause(queue: str) -> None:
+@click.option("--group", help="This group of the queue only.")
+def pause(queue: str, *, group: str | None) -> None:
     """Let no worker start another job."""
     find_queue(queue)
+    if group is not None:
+        pause_or_resume(queue, group, pause=True)
+        return
     with Queue(queue, dsn=given_dsn()) as it:
         it.pause()
     say(f"queue {queue} is paused; running jobs go on")
@@ -72,9 +78,13 @@ def pause(queue: str) -> None:
 
 @command.command("resume")
 @click.argument("queue")
-def resume(queue: str) -> None:
+@click.option("--group", help="This group of the queue only.")
+def resume(queue: str, *, group: str | None) -> None:
     """Undo pause."""
     find_queue(queue)
+    if group is not None:
+        pause_or_resume(queue, group, pause=False)
+        return
     with Queue(queue, dsn=given_dsn()) as it:
         it.resume()
     say(f"queue {queue} is not paused")

@@ -57,7 +57,7 @@ def list_page(queue: str, state: str | None, limit: int, after: str) -> Op[list[
     while True:
         # Without a state the first page is all.
         size = limit if state is None else max(limit, PAGE)
-        params = {"queue": queue, "after": after, "limit": size}
+        params = {"queue": queue, "after": after, "only": None, "limit": size}
         rows = yield Statement("list_groups", params)
         found += [one for one in read(rows) if state in (None, one.state)]
         if len(rows) < size or len(found) >= limit:
@@ -65,12 +65,20 @@ def list_page(queue: str, state: str | None, limit: int, after: str) -> Op[list[
         after = rows[-1][0]
 
 
+def get(queue: str, group: str) -> Op[Group]:
+    """Return one group as it stands; it is idle if it was never heard of."""
+    params = {"queue": queue, "after": "", "only": group, "limit": 1}
+    rows = yield Statement("list_groups", params)
+    idle = Group(name=group, state="idle", waiting=0, active=0, paused=False)
+    return next(read(rows), idle)
+
+
 def counts(queue: str) -> Op[GroupCounts]:
     """Return how many groups are in each state."""
     numbers: dict[str, int] = {}
     after = ""
     while True:
-        params = {"queue": queue, "after": after, "limit": PAGE}
+        params = {"queue": queue, "after": after, "only": None, "limit": PAGE}
         rows = yield Statement("list_groups", params)
         for one in read(rows):
             numbers[one.state] = numbers.get(one.state, 0) + 1

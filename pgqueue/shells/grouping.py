@@ -105,6 +105,11 @@ class Grouping(Shell):
         asked = check_page(state, limit, after)
         return self._run(group_ops.list_page(self.name, *asked), connection)
 
+    def group(self, name: str, *, connection: Any = None) -> Group:
+        """Return one group as it stands: its jobs, its limits, what holds it up."""
+        op = group_ops.get(self.name, check_name(name, "group"))
+        return self._run(op, connection)
+
     def group_counts(self, *, connection: Any = None) -> GroupCounts:
         """Return how many groups are in each state; all of them are looked at."""
         return self._run(group_ops.counts(self.name), connection)
@@ -176,6 +181,11 @@ class AsyncGrouping(AsyncShell):
         """
         asked = check_page(state, limit, after)
         return await self._run(group_ops.list_page(self.name, *asked), connection)
+
+    async def group(self, name: str, *, connection: Any = None) -> Group:
+        """Return one group as it stands: its jobs, its limits, what holds it up."""
+        op = group_ops.get(self.name, check_name(name, "group"))
+        return await self._run(op, connection)
 
     async def group_counts(self, *, connection: Any = None) -> GroupCounts:
         """Return how many groups are in each state; all of them are looked at."""

@@ -1,10 +1,12 @@
 -- list_groups: read
 -- A page of the groups of a queue that have waiting or active jobs, or a limit of their
--- own, by name. From each name to the next one by index, past all jobs between.
+-- own, by name; or the one that is asked for, whatever it has. From each name to the next
+-- one by index, past all jobs between.
 WITH RECURSIVE q AS (
     SELECT * FROM pgqueue.queue WHERE name = %(queue)s
 ), found AS (
-    SELECT %(after)s::text COLLATE "C" AS name, 0 AS nth
+    SELECT coalesce(%(only)s::text, %(after)s::text) COLLATE "C" AS name,
+        num_nonnulls(%(only)s::text) AS nth
     UNION ALL
     SELECT least((
             SELECT r."group" FROM pgqueue.ready r
