@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from pgqueue import options, payload
 from pgqueue.errors import ConfigError, JobNotFound, JobStateError
 from pgqueue.ops.core import Op, Row, Statement, atomic
+from pgqueue.stored import Options, expiry, parse_expires, parse_options
 from pgqueue.types import Job, JobState, NewJob, Page, seconds
 
 if TYPE_CHECKING:
@@ -96,8 +97,8 @@ def snapshot(
     later = added.run_at is not None and added.run_at > added.created_at
     expires = None
     if new.expires is not None:
-        written = options.parse_expires(options.encode_expires(new.expires))
-        expires = options.expiry(options.Options(expires=written), added.created_at)
+        written = parse_expires(options.encode_expires(new.expires))
+        expires = expiry(Options(expires=written), added.created_at)
     if new.parent is not None:
         parent_id = new.parent.id if isinstance(new.parent, Job) else new.parent[1]
     state = JobState.DELAYED if later else JobState.WAITING
@@ -126,7 +127,7 @@ def snapshot(
 
 def from_row(queue: str, row: Row) -> Job:
     """Return the job that a row of `get_job` or of a listing describes."""
-    stored = options.parse_options(row[17])
+    stored = parse_options(row[17])
     return Job(
         id=row[0],
         queue=queue,
@@ -152,7 +153,7 @@ def from_row(queue: str, row: Row) -> Job:
         scheduled_at=stored.scheduled_at,
         headers=stored.headers,
         tags=stored.tags,
-        expires=options.expiry(stored, row[4]),
+        expires=expiry(stored, row[4]),
         backoff=stored.backoff,
         timeout=stored.timeout,
         remove_on_complete=stored.remove_on_complete,

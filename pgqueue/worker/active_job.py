@@ -14,7 +14,7 @@ from typing import (
     runtime_checkable,
 )
 
-from pgqueue import options, payload
+from pgqueue import payload
 from pgqueue.errors import (
     ConfigError,
     JobStateError,
@@ -23,6 +23,7 @@ from pgqueue.errors import (
     WaitForChildren,
 )
 from pgqueue.ops import control, flows, history
+from pgqueue.stored import expiry, parse_options
 from pgqueue.types import FlowNode, Job, JobState, JsonValue
 from pgqueue.worker.outcome import Outcome, failed
 from pgqueue.worker.transaction import JobTransaction
@@ -122,7 +123,7 @@ class ActiveJob:
         self.name: str = row[7]
         self.raw_data: str = row[8]
         self.raw_options: str | None = row[9]
-        self.options = options.parse_options(self.raw_options)
+        self.options = parse_options(self.raw_options)
         self.created_epoch: float = row[10]
         self.claimed_epoch: float = row[11]
         self.child: bool = row[12]
@@ -324,7 +325,7 @@ class ActiveJob:
 
     def expired(self) -> bool:
         """Whether the job was claimed after the instant until which it may start."""
-        until = options.expiry(self.options, self.created_at)
+        until = expiry(self.options, self.created_at)
         return until is not None and self.claimed_at > until
 
     def row(self) -> list[JsonValue]:
@@ -380,7 +381,7 @@ class ActiveJob:
             scheduled_at=self.options.scheduled_at,
             backoff=self.options.backoff,
             timeout=self.options.timeout,
-            expires=options.expiry(self.options, self.created_at),
+            expires=expiry(self.options, self.created_at),
             headers=self.options.headers,
             tags=self.options.tags,
             remove_on_complete=self.options.remove_on_complete,

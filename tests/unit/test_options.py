@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from pgqueue import AsyncQueue, Backoff, ConfigError, KeepJobs, NewJob, Queue
 from pgqueue.backoff import LONGEST, delay_before_retry
-from pgqueue.options import NONE, Options, encode_job, parse_options
+from pgqueue.options import encode_job
 from pgqueue.retention import Retention, resolve
+from pgqueue.stored import NONE, Options, parse_options
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nowhere?connect_timeout=1"
 """Whoever connects here gets `DatabaseUnavailable`, so `ConfigError` means no I/O."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pgqueue.compat.bullmq.units import check_millis, check_whole, millis
 from pgqueue.compat.bullmq.unsupported import JOB_OPTIONS, check_options
 from pgqueue.errors import ConfigError, PayloadError, UnsupportedConnection
-from pgqueue.options import MAX_ATTEMPTS, MAX_COUNT, MAX_PRIORITY
+from pgqueue.options import MAX_ATTEMPTS, MAX_PRIORITY
+from pgqueue.stored import MAX_COUNT
 from pgqueue.types import Backoff, Dedup, Keep, KeepJobs, NewJob, OnChildFailure
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from pgqueue.compat.bullmq.unsupported import TEMPLATE_OPTIONS, check_options
 from pgqueue.cron import Rule, check_rule, following
 from pgqueue.ops import schedules
 from pgqueue.ops.core import Op, Row, Statement, atomic
-from pgqueue.options import MAX_COUNT
+from pgqueue.stored import MAX_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

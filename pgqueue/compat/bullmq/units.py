@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from pgqueue.errors import ConfigError
-from pgqueue.options import LONGEST, check_int
+from pgqueue.options import check_int
+from pgqueue.stored import LONGEST
 
 
 def millis(instant: datetime | None) -> int | None:

@@ -25,7 +25,7 @@ from pgqueue.compat.bullmq.unsupported import (
 )
 from pgqueue.compat.bullmq.upkeep import Upkeep, workers
 from pgqueue.errors import ConfigError
-from pgqueue.options import MAX_COUNT
+from pgqueue.stored import MAX_COUNT
 from pgqueue.worker.emitter import Emitter
 
 if TYPE_CHECKING:
