@@ -64,7 +64,7 @@ layers: .venv/dev.stamp ## Check that imports only go down the layers
 	$(BIN)/lint-imports
 
 .PHONY: check-drift
-check-drift: .venv/dev.stamp ## Check that migrations, their way back and schema.py agree
+check-drift: .venv/dev.stamp ## Check that migrations, their way back and pgqueue/schema agree
 	$(PYTEST) -q tests/migrations $(ARGS)
 
 .PHONY: docs-test

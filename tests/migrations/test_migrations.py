@@ -1,4 +1,4 @@
-"""The migrations go up, down and up again, and `schema.py` says what they made."""
+"""The migrations go up, down and up again, and `pgqueue.schema` says what they made."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def objects(dsn: str) -> set[str]:
 
 
 def test_head_and_the_declared_tables_do_not_drift(dsn: str) -> None:
-    """Alembic finds no difference between the migrations and schema.py."""
+    """Alembic finds no difference between the migrations and pgqueue.schema."""
     with alembic(dsn) as config:
         command.check(config)
 

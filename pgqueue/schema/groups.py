@@ -1,8 +1,10 @@
-"""SQLAlchemy's picture of the tables that groups need; see `schema`."""
+"""The tables of groups."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pgqueue.schema.columns import binary, instant, key, needed
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
@@ -12,20 +14,11 @@ def add_groups(tables: MetaData) -> None:
     """Add the limits of groups, the line that they stand in, and what comes to it."""
     import sqlalchemy as sa  # noqa: PLC0415
 
-    instant = sa.DateTime(timezone=True)
-    binary = sa.Text(collation="C")
-
-    def needed(name: str, kind: sa.types.TypeEngine[Any]) -> sa.Column[Any]:
-        return sa.Column(name, kind, nullable=False)
-
-    def key(name: str, kind: sa.types.TypeEngine[Any]) -> sa.Column[Any]:
-        return sa.Column(name, kind, primary_key=True, autoincrement=False)
-
     sa.Table(
         "group_limit",
         tables,
         key("queue_id", sa.Integer()),
-        key("group", binary),
+        key("group", binary()),
         sa.Column("paused", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.Column("concurrency", sa.Integer),
         sa.Column("rate_max", sa.Integer),
@@ -36,16 +29,16 @@ def add_groups(tables: MetaData) -> None:
         tables,
         key("queue_id", sa.Integer()),
         sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
-        sa.Column("group", binary),
+        sa.Column("group", binary()),
         sa.Column("again", sa.Boolean, nullable=False, server_default=sa.false()),
     )
     line = sa.Table(
         "line",
         tables,
         key("queue_id", sa.Integer()),
-        key("group", binary),
+        key("group", binary()),
         needed("turn", sa.BigInteger()),
-        sa.Column("until", instant),
+        sa.Column("until", instant()),
     )
     place = line.c
     sa.Index(
@@ -62,9 +55,9 @@ def add_groups(tables: MetaData) -> None:
         "group_rate",
         tables,
         key("queue_id", sa.Integer()),
-        key("group", binary),
-        key("claimed_at", instant),
-        needed("passed_at", instant),
+        key("group", binary()),
+        key("claimed_at", instant()),
+        needed("passed_at", instant()),
         needed("count", sa.Integer()),
     )
     sa.Index("group_rate_passed", rate.c.queue_id, rate.c.passed_at)
