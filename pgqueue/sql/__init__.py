@@ -30,6 +30,7 @@ PLANNED_ANEW: Final = frozenset(
         "list_delayed",
         "list_finished",
         "list_followed",
+        "list_groups",
         "list_metrics",
         "list_offspring",
         "list_tree",

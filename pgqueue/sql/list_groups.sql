@@ -36,7 +36,11 @@ SELECT s.* FROM (
                     AND t.passed_at > clock_timestamp()) THEN 'limited'
             ELSE 'waiting' END AS state
     FROM q CROSS JOIN found f
-    LEFT JOIN pgqueue.group_limit g ON g.queue_id = q.id AND g."group" = f.name
+    -- OFFSET 0 keeps it a look-up for each group: a join might read all limits.
+    LEFT JOIN LATERAL (
+        SELECT l.* FROM pgqueue.group_limit l
+        WHERE l.queue_id = q.id AND l."group" = f.name OFFSET 0
+    ) AS g ON true
     CROSS JOIN LATERAL (
         SELECT CASE WHEN g.rate_max IS NULL THEN q.group_rate_max ELSE g.rate_max
                 END AS rate_max,

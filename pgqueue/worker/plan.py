@@ -63,8 +63,8 @@ class Visit:
 
 
 def moves(visits: Iterable[Visit]) -> bool:
-    """Whether any of them does more than look at limits."""
-    return any(visit.promote or visit.claim for visit in visits)
+    """Whether any of them does more than look at the limits of a queue."""
+    return any(one.promote or one.claim or one.intake.grouped for one in visits)
 
 
 def lock_limits(visits: Iterable[Visit]) -> list[Statement]:

@@ -64,7 +64,7 @@ def read(
 
 @pytest.mark.parametrize(
     ("groups", "each", "held"),
-    [(20_000, 1, 0), (100, 200, 0), (20_000, 1, 19_900), (60, 300, 0)],
+    [(100_000, 1, 0), (100, 200, 0), (100_000, 1, 99_900), (60, 300, 0)],
 )
 def test_a_claim_reads_a_few_rows_a_job(
     connection: Connection[Any], groups: int, each: int, held: int

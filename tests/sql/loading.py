@@ -1,4 +1,4 @@
-"""Fill a database with jobs of every state, by the hundred thousand."""
+"""Fill a database with jobs of every state, and with groups, by the thousand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import psycopg
 
 LOAD = """
     INSERT INTO pgqueue.queue (id, name) OVERRIDING SYSTEM VALUE
-        VALUES (1, 'paint'), (2, 'other');
+        VALUES (1, 'paint'), (2, 'other'), (3, 'tenants');
     INSERT INTO pgqueue.job (id, created_at, queue_id, priority, attempts, name, data, key)
     SELECT n, now(), 1, n %% 3, 3, 'n', '{"a": 1}',
         CASE WHEN n %% 100 = 0 THEN 'key-' || n END
@@ -37,17 +37,43 @@ LOAD = """
     SELECT n, now(), 1, '1' FROM generate_series(1, %(many)s, 7) n;
     SELECT setval('pgqueue.job_seq', 10 * %(many)s);
 """
+LOAD_GROUPS = """
+    UPDATE pgqueue.queue SET grouped = true, group_concurrency = 5 WHERE id = 3;
+    INSERT INTO pgqueue.job (id, created_at, queue_id, priority, attempts, name, data, "group")
+    SELECT n, now(), 3, 0, 3, 'n', '{"a": 1}', 'g' || n
+    FROM generate_series(1, %(many)s / 10) n;
+    INSERT INTO pgqueue.ready
+        (job_id, seq, queue_id, priority, attempt, stalled, moved, "group")
+    SELECT n, n, 3, 2097152, 0, 0, true, 'g' || n
+    FROM generate_series(101, %(many)s / 10) n;
+    INSERT INTO pgqueue.lease
+        (id, worker_id, claimed_at, queue_id, job_ids, attempts, stalls, "group")
+    SELECT %(many)s + n, n %% 5, now(), 3, array[n], array[1], array[0], 'g' || n
+    FROM generate_series(1, least(100, %(many)s / 10)) n;
+    INSERT INTO pgqueue.line (turn, queue_id, "group", until)
+    SELECT n, 3, 'g' || n, CASE WHEN n %% 10 = 0 THEN now() + interval '1 hour' END
+    FROM generate_series(101, %(many)s / 10) n;
+    INSERT INTO pgqueue.arrival (queue_id, "group")
+    SELECT 3, 'g' || n FROM generate_series(1, least(100, %(many)s / 10)) n;
+    INSERT INTO pgqueue.group_limit (queue_id, "group", concurrency, rate_max, rate_window)
+    SELECT 3, 'g' || n, 3, 100, 60.0 FROM generate_series(1, %(many)s / 10) n;
+    INSERT INTO pgqueue.group_rate (claimed_at, passed_at, queue_id, count, "group")
+    SELECT now() + (n - %(many)s / 20) * interval '1s',
+        now() + (n + 60 - %(many)s / 20) * interval '1s', 3, 1, 'g' || n
+    FROM generate_series(1, %(many)s / 10) n;
+"""
+OF_GROUPS = ("line", "arrival", "group_limit", "group_rate")
 TABLES = ("job", "ready", "delayed", "lease", "finished", "attempt", "progress")
 
 
 def load(dsn: str, many: int, *, analyse: bool, settings: bool = True) -> None:
     """Load *many* jobs; without *analyse* nobody else gathers statistics either."""
     with psycopg.connect(dsn, cursor_factory=psycopg.ClientCursor) as connection:
-        for table in TABLES if settings else ():
+        for table in (*TABLES, *OF_GROUPS) if settings else ():
             connection.execute(
                 f"ALTER TABLE pgqueue.{table} SET (autovacuum_enabled = off)"
             )
-        connection.execute(LOAD, {"many": many})
+        connection.execute(LOAD + LOAD_GROUPS, {"many": many})
     if analyse:
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")

@@ -12,7 +12,7 @@ import pytest
 from pgqueue import Queue
 from pgqueue import sql as statements
 from pgqueue.db import pool
-from sql.loading import counts, load
+from sql.loading import OF_GROUPS, counts, load
 from sql.plans import (
     ADD_PARTS,
     FEW,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from server import Server
 
-BIG = {"job", "ready", "delayed", "finished", "attempt", "progress"}
+BIG = {"job", "ready", "delayed", "finished", "attempt", "progress", *OF_GROUPS}
 SIZES = {"empty": 0, "unanalysed": 100_000, "a million": 1_000_000}
 
 
@@ -131,6 +131,7 @@ def test_without_any_setting_no_large_table_is_read_through(
         "claim_limited",
         "claim_grouped",
         "form_line",
+        "look_at_groups",
         "finish_jobs",
         "remove_completed",
         "promote_jobs",
