@@ -6,8 +6,10 @@ WITH unrated AS (
     DELETE FROM pgqueue.rate r WHERE r.queue_id = %(queue_id)s
 ), freed AS (
     DELETE FROM pgqueue.dedup d
-    WHERE d.queue_id = %(queue_id)s AND NOT EXISTS (
-        SELECT FROM pgqueue.job j WHERE j.queue_id = d.queue_id AND j.id = d.job_id)
+    -- LIMIT keeps it a look-up for each: NOT EXISTS might be a walk over all jobs.
+    WHERE d.queue_id = %(queue_id)s AND (
+        SELECT j.id FROM pgqueue.job j
+        WHERE j.queue_id = d.queue_id AND j.id = d.job_id LIMIT 1) IS NULL
 )
 UPDATE pgqueue.queue
 SET paused = false, completed_age = DEFAULT, completed_count = DEFAULT,
