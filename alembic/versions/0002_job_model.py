@@ -1174,7 +1174,8 @@ $$
 # or it would be a query of its own, whose order is lost.
 LINE_ROOM = """
 CREATE VIEW pgqueue.line_room AS
-SELECT l.queue_id, l."group", l.turn, l.until, k.paused, k.rate_max - used.starts AS starts,
+SELECT l.queue_id, l."group", l.turn, l.until, l.ctid AS place, k.paused,
+    k.rate_max - used.starts AS starts,
     CASE WHEN k.paused THEN 0 ELSE greatest(0, least(k.concurrency - busy.jobs,
         k.rate_max - used.starts, 2147483647)) END AS free,
     coalesce(used.oldest, statement_timestamp()) + span.lasts AS frees,
@@ -1182,7 +1183,10 @@ SELECT l.queue_id, l."group", l.turn, l.until, k.paused, k.rate_max - used.start
 FROM pgqueue.line l
 -- OFFSET 0: looked up for each group, or the line might not come in its order.
 CROSS JOIN LATERAL (SELECT o.* FROM pgqueue.queue o WHERE o.id = l.queue_id OFFSET 0) AS q
-LEFT JOIN pgqueue.group_limit g ON g.queue_id = l.queue_id AND g."group" = l."group"
+LEFT JOIN LATERAL (
+    SELECT o.* FROM pgqueue.group_limit o
+    WHERE o.queue_id = l.queue_id AND o."group" = l."group" OFFSET 0
+) AS g ON true
 CROSS JOIN LATERAL (
     SELECT coalesce(g.paused, false) AS paused,
         coalesce(g.concurrency, q.group_concurrency) AS concurrency,

@@ -74,8 +74,7 @@ WITH room AS MATERIALIZED (
     ) AS p ON p."group" = v."group"
 ), gone AS (
     DELETE FROM pgqueue.line l
-    WHERE l.queue_id = %(queue_id)s
-        AND l."group" = ANY(ARRAY(SELECT s."group" FROM served s WHERE NOT s.more))
+    WHERE l.ctid = ANY(ARRAY(SELECT s.place FROM served s WHERE NOT s.more))
 ), moved AS (
     UPDATE pgqueue.line l SET turn = s.next, until = CASE
         WHEN s.starts <= s.jobs THEN s.frees + s.grain * interval '1 second'
@@ -86,7 +85,7 @@ WITH room AS MATERIALIZED (
         SELECT m.*, nextval('pgqueue.job_seq') AS next
         FROM (SELECT * FROM served WHERE more ORDER BY turn) AS m
     ) AS s
-    WHERE l.queue_id = %(queue_id)s AND l."group" = s."group"
+    WHERE l.ctid = s.place
 ), taken AS MATERIALIZED (
     SELECT p.*, NULL::text AS "group" FROM plain p UNION ALL SELECT * FROM grouped
 ), leased AS (

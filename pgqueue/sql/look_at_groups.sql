@@ -23,14 +23,15 @@ CROSS JOIN LATERAL (
         ) IS NOT NULL OR (
             SELECT true FROM pgqueue.line l
             WHERE l.queue_id = %(queue_id)s AND l.until <= (SELECT clock_timestamp())
-            LIMIT 1
+            ORDER BY l.until, l.turn LIMIT 1
         ) IS NOT NULL OR (
             SELECT true FROM pgqueue.line_room l
-            WHERE l.queue_id = %(queue_id)s AND l.until = 'infinity' AND l.free > 0 LIMIT 1
+            WHERE l.queue_id = %(queue_id)s AND l.until = 'infinity' AND l.free > 0
+            ORDER BY l.turn LIMIT 1
         ) IS NOT NULL AS open, (
             SELECT l.until FROM pgqueue.line l
             WHERE l.queue_id = %(queue_id)s AND l.until IS NOT NULL
-            ORDER BY l.until LIMIT 1
+            ORDER BY l.until, l.turn LIMIT 1
         ) AS until
     ) AS f
 ) AS s

@@ -140,6 +140,7 @@ READ_THROUGH = {
     "find_waiting": "finds the oldest of all that wait, once a clean",
     "list_added": "reads what the transaction of a test has added",
     "search_jobs": "looks at no more jobs than it was allowed to",
+    "shift_calendar": "moves the jobs of the schedules of a test",
     "shift_clock": "moves the times of all jobs of a test",
 }
 """Statements on large tables that are not held to a plan, and why."""
