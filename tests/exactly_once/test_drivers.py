@@ -21,6 +21,7 @@ from connections import (
     Django,
     DjangoAlias,
     Kind,
+    SqlModelAsync,
     url_of,
 )
 from effects import write
@@ -71,7 +72,11 @@ def in_block(
     async def awaiting(job: Any, made: Kind) -> None:
         async with job.transaction(connection=made.given) as given:
             text: Any = write(job.id)
-            await given.execute(
+            through = given
+            if isinstance(made, SqlModelAsync):
+                # SQLModel's own `execute` is deprecated.
+                through = await given.connection()
+            await through.execute(
                 sa.text(text) if isinstance(made, AlchemyAsync) else text
             )
             body(job)
