@@ -24,7 +24,7 @@ THEIRS = """
         id bigserial PRIMARY KEY, queue_name varchar(128) NOT NULL,
         task_name varchar(128) NOT NULL, priority integer DEFAULT 0 NOT NULL,
         args jsonb DEFAULT '{}' NOT NULL, status text DEFAULT 'todo' NOT NULL,
-        scheduled_at timestamptz, attempts integer DEFAULT 0 NOT NULL)
+        scheduled_at timestamptz, attempts integer DEFAULT 0 NOT NULL, lock text)
 """
 
 
@@ -33,13 +33,13 @@ def theirs(sql: Sql) -> Iterator[None]:
     sql.run(THEIRS)
     sql.run(
         "INSERT INTO procrastinate_jobs"
-        " (queue_name, task_name, priority, args, status, scheduled_at) VALUES"
-        " ('mail', 'low', -2, '{\"n\": 1}', 'todo', NULL),"
-        " ('mail', 'plain', 0, '{\"n\": 2}', 'todo', NULL),"
-        " ('mail', 'urgent', 5, '{\"n\": 3}', 'todo', NULL),"
-        " ('mail', 'later', 0, '{}', 'todo', now() + interval '1 day'),"
-        " ('mail', 'runs', 0, '{}', 'doing', NULL),"
-        " ('mail', 'done', 0, '{}', 'succeeded', NULL)"
+        " (queue_name, task_name, priority, args, status, scheduled_at, lock) VALUES"
+        " ('mail', 'low', -2, '{\"n\": 1}', 'todo', NULL, NULL),"
+        " ('mail', 'plain', 0, '{\"n\": 2}', 'todo', NULL, NULL),"
+        " ('mail', 'urgent', 5, '{\"n\": 3}', 'todo', NULL, NULL),"
+        " ('mail', 'later', 0, '{}', 'todo', now() + interval '1 day', 'tenant-7'),"
+        " ('mail', 'runs', 0, '{}', 'doing', NULL, NULL),"
+        " ('mail', 'done', 0, '{}', 'succeeded', NULL, NULL)"
     )
     yield
     sql.run("DROP TABLE procrastinate_jobs")
@@ -55,10 +55,11 @@ def test_what_waits_goes_over_in_its_order_and_the_rest_stays(
         names += [job.name for job in queue.jobs("prioritized")]
         assert names == ["urgent", "plain", "low"]
         [later] = queue.jobs("delayed")
-        assert (later.name, later.key, later.attempts) == (
+        assert (later.name, later.key, later.attempts, later.group) == (
             "later",
             "procrastinate-4",
             5,
+            "tenant-7",
         )
         assert queue.jobs("waiting")[0].data == {"n": 3}
     left = sql.all("SELECT task_name FROM procrastinate_jobs ORDER BY id")
