@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     ("arguments", "words"),
     [
         (["nope"], "no command 'nope'; there are: demo, worker"),
-        (["queue", "nope"], "there are: limit, retention, ls, show"),
+        (["queue", "nope"], "there are: limit, retention, groups, ls, show"),
         (["queue", "ls", "--nope"], "--nope"),
         (["job", "add", "paint"], "NAME"),
         (["job", "add", "paint", "x", "{bad"], "not JSON"),
