@@ -21,7 +21,8 @@ class Cancelling:
     job of other workers; only the database can tell which.
 
     Attributes:
-        pressing: somebody cancelled a job unknown here while a round trip was under way.
+        pressing: somebody cancelled a job unknown here while a round trip was under way,
+            or may have cancelled one of ours while nobody here listened.
     """
 
     def __init__(self, session: Session, dispatch: Dispatch, worker_id: int) -> None:

@@ -125,6 +125,11 @@ class Claimer:
         self._trip.doze.trusted = False
         self._wake.set()
 
+    def listens(self) -> None:
+        """The bell can be heard from now on; what rang before may have been missed."""
+        self._trip.cancelling.pressing = True
+        self.look()
+
     def stop(self) -> None:
         """Claim nothing more, and give back what has not started."""
         self._stopping = True

@@ -293,7 +293,7 @@ class Incarnation:
             self._loop.call_soon_threadsafe(self._cancel, job_ids)
 
     def _on_listening(self) -> None:
-        self._claimer.look()
+        self._claimer.listens()
 
     def _from_thread(self, event: asyncio.Event) -> None:
         # The loop may be closed: a heartbeat that cannot connect ends late.

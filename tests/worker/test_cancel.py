@@ -6,6 +6,7 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from claims import HandWorker
@@ -88,8 +89,6 @@ async def test_a_running_job_is_stopped_and_not_retried(
 
 
 def listening(queue: Queue, dsn: str) -> bool:
-    import psycopg  # noqa: PLC0415
-
     with psycopg.connect(dsn) as connection:
         row = connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
@@ -345,3 +344,23 @@ async def test_a_cancellation_of_anothers_job_stops_no_job_that_is_claimed_meanw
         await until_async(lambda: gate.heard == [job.id])
         gate.open.set()
         await until_async(lambda: queue.get(job.id).state == "completed")
+
+
+async def test_a_cancellation_while_nobody_listens_is_seen_once_somebody_does(
+    dsn: str, queue: Queue, facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGQUEUE_LISTEN", "auto")
+    runs = Runs("async def")
+    job = queue.add("paint")
+    # The heartbeat would tell in 20 minutes.
+    async with Worker("work", runs.handler, lease=3600, dsn=dsn):
+        await until_async(runs.started.is_set)
+        await until_async(lambda: facts.count("listener.ready"))
+        with psycopg.connect(dsn) as connection:
+            queue.cancel(job.id, connection=connection)
+            # The listener is gone when the cancellation is told.
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+            )
+        assert (await ended(queue, job.id)).error == "cancelled"
