@@ -111,9 +111,9 @@ HELD: dict[int, tuple[str, ...]] = {
     16: (f"{HERE}::test_recovery_looks_at_no_job_that_is_not_active",),
     28: ("queue/test_getters.py::test_workers_are_listed_with_what_they_hold",),
     29: (
-        "compat/test_worker.py::test_a_rate_limited_queue_waits",
+        "compat/test_limits.py::test_a_rate_limited_queue_waits",
         "compat/test_worker.py::test_a_paused_worker_takes_no_job_until_it_is_resumed",
-        "compat/test_queue.py::test_global_limits_are_set_told_and_taken_off",
+        "compat/test_limits.py::test_global_limits_are_set_told_and_taken_off",
         "compat/test_queue.py::test_lists_are_in_the_stated_order",
         "compat/test_flows.py::test_a_missing_parent_is_an_error_and_in_bulk_it_is_not",
         "compat/test_events.py::test_what_happens_is_told_with_the_job_s_id",

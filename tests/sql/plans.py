@@ -80,7 +80,6 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "limit_groups": {"queue_id": 3, "concurrency": 9, "max": None, "per": None}
     | {"set_concurrency": True, "set_rate": False},
     "trim_group_rates": {"queue_id": 3, "limit": 50},
-    "forget_groups": {"queue_id": 1},
     "reset_queue": {"queue_id": 1},
     "read_schedules": {"queue_ids": [1], "keys": ["a"], "job_ids": [7]},
     "find_stuck_schedules": {"queue_ids": [1], "limit": 50},
@@ -138,6 +137,7 @@ READ_THROUGH = {
     "find_delayed": "finds the oldest of all that are delayed, once a clean",
     "find_occurrence": "may look for one that has begun, which is rare",
     "find_waiting": "finds the oldest of all that wait, once a clean",
+    "forget_groups": "removes what an obliterated queue has, which may be most of it",
     "list_added": "reads what the transaction of a test has added",
     "search_jobs": "looks at no more jobs than it was allowed to",
     "shift_calendar": "moves the jobs of the schedules of a test",
