@@ -4,7 +4,10 @@
 SELECT b.id
 FROM pgqueue.queue q
 JOIN pgqueue.lease l ON l.queue_id = q.id
-JOIN pgqueue.job b ON b.queue_id = l.queue_id AND b.id = ANY(l.job_ids)
+CROSS JOIN LATERAL unnest(l.job_ids) AS a(job_id)
+CROSS JOIN LATERAL (
+    SELECT j.id, j.created_at FROM pgqueue.job j
+    WHERE j.queue_id = l.queue_id AND j.id = a.job_id LIMIT 1) AS b
 WHERE q.name = %(queue)s
     AND NOT EXISTS (
         SELECT FROM pgqueue.worker w WHERE w.id = l.worker_id AND w.dead_at IS NULL)

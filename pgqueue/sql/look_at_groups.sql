@@ -1,8 +1,10 @@
 -- look_at_groups: doorbell
 -- What look_at_limits says, of a queue with groups: may a job start, in how many seconds,
 -- does one wait that is not paused; and may one of a group. None of it walks over jobs.
-SELECT true, s.room, CASE WHEN r.free > 0 THEN date_part('epoch',
-        s.until - clock_timestamp()) ELSE r.wait END,
+SELECT true, s.room, CASE WHEN r.free > 0
+        -- Each by itself: before PostgreSQL 17 infinity cannot be subtracted from.
+        THEN date_part('epoch', s.until) - date_part('epoch', clock_timestamp())
+        ELSE r.wait END,
     s.plain OR s.open OR s.until IS NOT NULL,
     CASE WHEN %(ring)s AND s.room THEN (SELECT 1 FROM pgqueue.ring(%(queue_id)s)) END,
     s.room AND s.open
