@@ -8,6 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from pgqueue import Worker, telemetry
+from pgqueue.config import Settings
+from waiting import until_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +26,15 @@ def handler_of(kind: str, body: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return body(job)
 
     return handler
+
+
+async def at_rest(facts: Facts) -> None:
+    """Return once a worker that finds nothing looks as seldom as it ever will."""
+    if Settings.load().listen:
+        await until_async(lambda: facts.count("worker.sleeping") >= 1)
+    else:
+        # It never trusts a bell that it cannot hear; its polls grow to half a second.
+        await work_for(1.5)
 
 
 async def work_for(seconds: float) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pgqueue import ConfigError, Group, NewJob, Queue, Worker
 from pgqueue.worker.session import Session
 from waiting import until_async
-from working import Facts, drain, work_for
+from working import Facts, at_rest, drain, work_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +114,7 @@ async def test_a_paused_group_starts_nothing_and_the_others_go_on(
     busy = Busy()
     busy.release.set()
     async with Worker("work", busy, dsn=dsn):
-        await until_async(lambda: facts.count("worker.sleeping") >= 1)
+        await at_rest(facts)
         assert busy.done == ["b"] * 3
         assert queue.resume_group("a")
         assert not queue.resume_group("a")
@@ -141,7 +141,7 @@ async def test_an_idle_worker_facing_only_blocked_groups_sleeps(
         facts.clear()
         async with Worker("work", busy, dsn=dsn, concurrency=5):
             await until_async(lambda: sum(busy.running.values()) == 2)
-            await until_async(lambda: facts.count("worker.sleeping") >= 1)
+            await at_rest(facts)
             await work_for(0.5)
             sent.clear()
             await work_for(3)
@@ -165,7 +165,7 @@ async def test_more_that_a_group_may_is_heard_by_who_sleeps(
     busy = Busy()
     async with Worker("work", busy, dsn=dsn):
         await until_async(lambda: busy.running == {"a": 1, "b": 1})
-        await until_async(lambda: facts.count("worker.sleeping") >= 1)
+        await at_rest(facts)
         queue.set_group_concurrency("b", 2)
         await until_async(lambda: busy.running == {"a": 1, "b": 2})
         queue.set_group_rate_limit("a", None)

@@ -11,7 +11,7 @@ from isolated_handlers import meets_a_limit_once
 from pgqueue import AsyncQueue, NewJob, Queue, RateLimited, Worker
 from pgqueue.worker.session import Session
 from waiting import until_async
-from working import Facts, drain, work_for
+from working import Facts, at_rest, drain, work_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +60,7 @@ async def test_an_idle_worker_sleeps_while_the_queue_is_at_its_limit(
         await until_async(lambda: queue.counts().active == 1)
         facts.clear()
         async with Worker("work", hold, dsn=dsn):
-            await until_async(lambda: facts.count("worker.sleeping") >= 1)
+            await at_rest(facts)
             await work_for(0.5)
             sent.names.clear()
             await work_for(3)
@@ -76,7 +76,7 @@ async def test_an_idle_worker_sleeps_while_the_rate_is_used_up(
     queue.set_rate_limit(1, 4)
     queue.add_bulk([NewJob("work")] * 2)
     async with Worker("work", noop, dsn=dsn):
-        await until_async(lambda: facts.count("worker.sleeping") >= 1)
+        await at_rest(facts)
         sent.names.clear()
         await work_for(2)
         assert len(sent.names) <= 4, sent.names
@@ -98,7 +98,7 @@ async def test_a_job_that_ends_makes_room_for_a_worker_that_sleeps(
         await until_async(lambda: queue.counts().active == 1)
         facts.clear()
         async with Worker("work", noop, dsn=dsn):
-            await until_async(lambda: facts.count("worker.sleeping") >= 1)
+            await at_rest(facts)
             # The one that ends it stops, so the slot is the other one's.
             first.stop()
             release.set()
@@ -161,7 +161,7 @@ async def test_a_worker_that_sleeps_hears_of_limits_that_change(
     queue.rate_limit(60)
     queue.add("work")
     async with Worker("work", noop, dsn=dsn):
-        await until_async(lambda: facts.count("worker.sleeping") >= 1)
+        await at_rest(facts)
         queue.rate_limit(0)
         await until_async(lambda: queue.counts().completed == 1, timeout=2)
         queue.set_concurrency(1)
