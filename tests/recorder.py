@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import sys
-import time
 import uuid
 from contextlib import suppress
 from typing import Any
@@ -25,10 +24,10 @@ async def main(dsn: str, takes: float, options: dict[str, Any]) -> None:
             await connection.execute(query, params)
 
     async def record(job: Any) -> None:
-        entered, run = time.time(), uuid.uuid4()
+        run = uuid.uuid4()
         await write(
-            "INSERT INTO public.run (run, claimed, entered, of) VALUES (%s, %s, %s, %s)",
-            [run, job.claimed_epoch, entered, job.group],
+            "INSERT INTO public.run (run, claimed, of) VALUES (%s, %s, %s)",
+            [run, job.claimed_epoch, job.group],
         )
         with suppress(TimeoutError):
             async with asyncio.timeout(takes):

@@ -21,11 +21,10 @@ CHILD = Path(__file__).with_name("recorder.py")
 class Run(NamedTuple):
     """One run: when it was claimed, when its handler began and ended (seconds).
 
-    `entered` is by the clock of this machine, which here is the database's too.
+    A rate holds for claims: a process that is halted may begin what it claimed late.
     """
 
     claimed: float
-    entered: float
     began: float
     ended: float
 
@@ -35,7 +34,6 @@ def prepare(sql: Sql) -> None:
     sql.run("DROP TABLE IF EXISTS public.run")
     sql.run(
         "CREATE TABLE public.run (run uuid PRIMARY KEY, of text, claimed float8,"
-        " entered float8,"
         " began float8 DEFAULT date_part('epoch', clock_timestamp()), ended float8)"
     )
 
@@ -43,7 +41,7 @@ def prepare(sql: Sql) -> None:
 def runs(sql: Sql, group: str | None = None) -> list[Run]:
     """Return every run that has ended, of a group if asked, by its beginning."""
     rows = sql.all(
-        "SELECT claimed, entered, began, ended FROM public.run"
+        "SELECT claimed, began, ended FROM public.run"
         " WHERE ended IS NOT NULL AND (%(of)s::text IS NULL OR of = %(of)s)"
         " ORDER BY began",
         {"of": group},

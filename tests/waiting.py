@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 POLL = 0.01
+SOON = 5.0
+"""What needs no timer happens within it, even on a machine that halts for a second.
+
+The next thing that would set a lost wake-up right is a heartbeat, after 10 s.
+"""
 
 
 def until(

@@ -11,7 +11,7 @@ import pytest
 
 from pgqueue import NewJob, Queue, Worker
 from proxy import Proxy
-from waiting import until_async
+from waiting import SOON, until_async
 from working import Facts, Heard
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ async def test_a_claim_whose_answer_is_lost_is_adopted_at_once(
     heard = Heard(worker, *TROUBLE)
     async with worker:
         job = queue.add("n", "in the lost claim")
-        await until_async(lambda: queue.get(job.id).state == "completed", 5)
+        await until_async(lambda: queue.get(job.id).state == "completed", SOON)
     assert proxy.eaten == 1
     assert runs == {job.id: 1}
     assert heard.names() == ["completed"]
@@ -68,8 +68,8 @@ async def test_a_finish_whose_answer_is_lost_counts_once(
     heard = Heard(worker, *TROUBLE)
     async with worker:
         job = queue.add("n", remove_on_complete=remove)
-        await until_async(lambda: heard.of("completed"), 5)
-        await until_async(lambda: queue.counts().active == 0, 5)
+        await until_async(lambda: heard.of("completed"), SOON)
+        await until_async(lambda: queue.counts().active == 0, SOON)
     assert proxy.eaten == 1
     assert runs == {job.id: 1}
     assert heard.names() == ["completed"]
@@ -90,7 +90,7 @@ async def test_a_retry_whose_answer_is_lost_is_one_retry(
     heard = Heard(worker, *TROUBLE)
     async with worker:
         job = queue.add("n", attempts=3)
-        await until_async(lambda: queue.get(job.id).state == "completed", 5)
+        await until_async(lambda: queue.get(job.id).state == "completed", SOON)
     assert proxy.eaten == 1
     assert runs == {1: 1, 2: 1}
     assert heard.names() == ["failed", "retrying", "completed"]
@@ -110,11 +110,11 @@ async def test_a_finish_that_never_arrived_is_lost_if_the_worker_was_dead(
     heard = Heard(worker, *TROUBLE)
     async with worker:
         job = queue.add("n")
-        await until_async(lambda: queue.get(job.id).state == "active", 5)
+        await until_async(lambda: queue.get(job.id).state == "active", SOON)
         sql.run("UPDATE pgqueue.worker SET dead_at = clock_timestamp()")
         sql.run("DELETE FROM pgqueue.lease")
         go.set()
-        await until_async(lambda: heard.of("lease_lost"), 5)
+        await until_async(lambda: heard.of("lease_lost"), SOON)
         assert not heard.of("completed")
         sql.run("DELETE FROM pgqueue.job")
 

@@ -75,7 +75,7 @@ def test_the_demo_runs_with_nothing_around_it(temporary: Path) -> None:
     assert re.search(r"began as 1, 2, 3: in the places 1, 2, 3 of 27", done.out)
     late = re.search(r"by 1, 2, 3 s, began (\d+), (\d+), (\d+) ms after", done.out)
     assert late
-    assert all(int(each) < 2000 for each in late.groups())
+    assert all(int(each) < 5000 for each in late.groups())
     assert re.search(r"27 jobs in [\d.]+ s, \d+ jobs/s", done.out)
     assert not servers_in(temporary)
     assert not list(temporary.iterdir())

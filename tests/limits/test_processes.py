@@ -10,7 +10,7 @@ import pytest
 
 from pgqueue import NewJob, Queue
 from runs import Run, most_at_once, most_within, prepare, recorders, runs
-from waiting import until
+from waiting import SOON, until
 
 if TYPE_CHECKING:
     from conftest import Sql
@@ -40,7 +40,7 @@ def test_no_more_jobs_run_at_once_than_the_queue_allows(
         found = done(sql, 120)
     assert most_at_once(found) == 3
     # Without gaps it takes 0.8 s; the slots must not lie idle.
-    assert found[-1].ended - found[0].began < 5
+    assert found[-1].ended - found[0].began < 2 * SOON
     assert len(found) == 120
 
 
@@ -53,9 +53,8 @@ def test_no_window_holds_more_starts_than_the_rate(
     with recorders(dsn, PROCESSES):
         found = done(sql, 100)
     assert most_within([one.claimed for one in found], 1) <= 20
-    assert most_within([one.entered for one in found], 1) <= 20
     # Five windows' worth; four have to pass.
-    assert 4 <= max(found).claimed - min(found).claimed < 8
+    assert 4 <= max(found).claimed - min(found).claimed < 4 + SOON
 
 
 def test_limits_are_changed_while_jobs_run(dsn: str, queue: Queue, sql: Sql) -> None:
@@ -66,7 +65,7 @@ def test_limits_are_changed_while_jobs_run(dsn: str, queue: Queue, sql: Sql) -> 
         assert most_at_once(done(sql, 20)) == 1
         queue.set_concurrency(4)
         before = len(runs(sql))
-        until(lambda: most_at_once(runs(sql)[before:] or [Run(0, 0, 0, 1)]) == 4)
+        until(lambda: most_at_once(runs(sql)[before:] or [Run(0, 0, 1)]) == 4)
         queue.set_concurrency(2)
         # Those that run go on; from then on there are two.
         settled = len(done(sql, len(runs(sql)) + 8))

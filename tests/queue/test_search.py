@@ -85,8 +85,8 @@ def test_quotes_and_escapes() -> None:
 
 
 def test_long_nonsense_is_read_in_linear_time() -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     for text in ('name:"' + "\\" * 9000, "data." + "." * 9000, "a" * 9990):
         with pytest.raises(ConfigError):
             parse(text)
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1

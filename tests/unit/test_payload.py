@@ -75,10 +75,10 @@ def test_data_that_cannot_be_stored_is_refused_before_any_connection(case: str) 
     ids=["text", "text inside", "list", "list inside"],
 )
 def test_a_hundred_megabytes_are_refused_at_a_glance(value: Any) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(PayloadError, match=r"more than .* reference, or raise size_l"):
         encode(value, "data")
-    assert time.perf_counter() - began < 0.2
+    assert time.thread_time() - began < 0.2
 
 
 def test_the_size_is_counted_in_bytes_of_utf_8() -> None:

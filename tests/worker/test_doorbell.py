@@ -13,7 +13,7 @@ import pytest
 
 from pgqueue import NewJob, Queue, Worker
 from pgqueue.config import Settings
-from waiting import until_async
+from waiting import SOON, until_async
 from working import work_for
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ async def test_a_job_starts_at_the_commit_of_its_transaction_not_before(
                 await until_async(lambda job=job: job.id in starts.at)
                 waits.append(starts.at[job.id] - committed)
     print(f"from commit to start: median {statistics.median(waits) * 1000:.1f} ms")  # noqa: T201
-    assert max(waits) < 1
+    assert max(waits) < SOON
 
 
 async def test_a_job_of_a_transaction_that_rolls_back_never_starts(
@@ -185,7 +185,7 @@ async def test_an_add_that_looked_before_the_worker_slept_is_found_at_its_commit
             committed = time.monotonic()
             own.commit()
             await until_async(lambda: job.id in starts.at)
-            assert starts.at[job.id] - committed < 1
+            assert starts.at[job.id] - committed < SOON
             await until_async(lambda: facts.count("worker.sleeping"))
 
 
@@ -229,7 +229,7 @@ async def test_without_its_listener_a_worker_polls_until_it_is_back(
             sql.run(DEAFEN)
             await until_async(lambda turn=turn: facts.count("listener.lost") >= turn)
             job = queue.add("n")
-            await until_async(lambda job=job: job.id in starts.at, 1)
+            await until_async(lambda job=job: job.id in starts.at, SOON)
             await until_async(lambda turn=turn: facts.count("listener.ready") > turn)
             await until_async(lambda n=slept: facts.count("worker.sleeping") > n)
 
@@ -252,7 +252,7 @@ async def test_the_newest_of_all_transactions_is_not_overlooked_by_who_goes_to_s
             committed = time.monotonic()
             own.commit()
             await until_async(lambda: job.id in starts.at)
-            assert starts.at[job.id] - committed < 1
+            assert starts.at[job.id] - committed < SOON
 
 
 async def test_delayed_jobs_are_on_time(
@@ -269,7 +269,7 @@ async def test_delayed_jobs_are_on_time(
     print(f"delayed jobs: median {statistics.median(late) * 1000:.1f} ms late")  # noqa: T201
     assert len(late) == 200
     assert min(late) >= 0
-    assert max(late) < 1
+    assert max(late) < SOON
 
 
 async def test_an_earlier_delay_wakes_who_sleeps_until_a_later_one(
@@ -281,7 +281,7 @@ async def test_an_earlier_delay_wakes_who_sleeps_until_a_later_one(
         job = queue.add("soon", delay=0.3)
         await until_async(lambda: job.id in starts.at)
         assert job.run_at is not None
-        assert 0 <= (starts.claimed[job.id] - job.run_at).total_seconds() < 1
+        assert 0 <= (starts.claimed[job.id] - job.run_at).total_seconds() < SOON
 
 
 async def test_a_due_job_that_somebody_holds_is_waited_for_without_a_storm(
@@ -299,7 +299,7 @@ async def test_a_due_job_that_somebody_holds_is_waited_for_without_a_storm(
                 await until_async(lambda: job.id in starts.at, 1)
             assert len(rounds) - began < 80
             own.commit()
-            await until_async(lambda: job.id in starts.at, 2)
+            await until_async(lambda: job.id in starts.at, SOON)
 
 
 def count_rounds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -329,7 +329,7 @@ async def test_an_idle_worker_is_idle(
         with pytest.raises(pytest.fail.Exception):
             await until_async(lambda: facts.count("job.completed"), 2)
         assert len(rounds) - began <= (1 if worker.settings.listen else 8)
-        assert time.process_time() - burnt < 0.4
+        assert time.process_time() - burnt < 1
 
 
 async def test_a_worker_at_rest_and_full_is_idle_too(

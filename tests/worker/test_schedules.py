@@ -14,7 +14,7 @@ import pytest
 
 from pgqueue import Queue, Worker
 from processes import Process
-from waiting import until, until_async
+from waiting import SOON, until, until_async
 from working import KINDS, Heard, drain, handler_of, work_for
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ async def test_a_sleeping_worker_starts_an_occurrence_on_time(
     queue.upsert_schedule("tick", every=0.3, limit=4)
     async with Worker("work", handler, dsn=dsn):
         await until_async(lambda: len(late) == 4)
-    assert sorted(late)[1] < timedelta(seconds=0.1)
+    assert sorted(late)[1] < timedelta(seconds=SOON)
 
 
 async def test_occurrences_may_overlap(queue: Queue, dsn: str) -> None:
