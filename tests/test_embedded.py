@@ -14,7 +14,7 @@ import psutil
 import psycopg
 import pytest
 
-from pgqueue.embedded import EmbeddedServer, binaries
+from pgqueue.embedded import EmbeddedServer, account, binaries
 from pgqueue.errors import ConfigError, DatabaseUnavailable
 from server import SETTINGS
 from waiting import until
@@ -174,3 +174,35 @@ def test_binaries_that_the_servers_user_cannot_reach_are_copied(
         psycopg.connect(server.dsn()).close()
         assert server.pid is not None
         assert "/install/" in psutil.Process(server.pid).exe()
+
+
+def alone(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as the root of a user namespace that has no other user."""
+    return subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--", *command],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None or alone("true").returncode != 0,
+    reason="this machine lets nobody make a user namespace",
+)
+def test_root_who_can_become_nobody_else_starts_a_server_too() -> None:
+    """As in a container that was given one user id and no more."""
+    done = alone(sys.executable, "-c", HOLDER, "raise")
+    assert "ValueError: on purpose" in done.stderr
+    server, folder = done.stdout.split()
+    assert is_gone(int(server))
+    assert not Path(folder).exists()
+
+
+def test_root_who_can_become_nobody_at_all_is_told_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(account, "_runs", lambda *_: False)
+    with pytest.raises(ConfigError, match="PGQUEUE_DSN"):
+        EmbeddedServer()

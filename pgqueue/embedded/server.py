@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from pgqueue.embedded import binaries
+from pgqueue.embedded import account, binaries
 from pgqueue.errors import ConfigError, DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class EmbeddedServer:
     ) -> None:
         self._bindir = bindir
         self._settings = {**DEFAULT_SETTINGS, **(settings or {})}
-        self._account = binaries.account()
+        self._account = account.find()
         self._folder: Path | None = None
         self._postgres = Path()
         self._watchdog: subprocess.Popen[bytes] | None = None
@@ -151,13 +151,15 @@ class EmbeddedServer:
         bindir = binaries.find(self._bindir)
         folder = self._folder = self._make_folder()
         self._watchdog = subprocess.Popen(
-            ["/bin/sh", "-c", WATCHDOG, "pgqueue-watchdog", str(folder)],
+            self._account.command(
+                "/bin/sh", "-c", WATCHDOG, "pgqueue-watchdog", folder
+            ),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
             start_new_session=True,
-            **self._account,
+            **self._account.rights,
         )
         _servers.add(self)
         atexit.register(self.stop)
@@ -168,12 +170,9 @@ class EmbeddedServer:
     def _make_folder(self) -> Path:
         for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108  (mkdtemp in it)
             folder = Path(tempfile.mkdtemp(prefix="pgqueue-", dir=parent))
-            if user := self._account.get("user"):
-                os.chown(folder, user, self._account["group"])
+            self._account.own([folder])
             # TMPDIR may be too deep for a socket, or closed to the server's user.
-            writable = binaries.runs(
-                self._account, "/bin/sh", "-c", TEST_FOLDER, "sh", folder
-            )
+            writable = self._account.runs("/bin/sh", "-c", TEST_FOLDER, "sh", folder)
             if writable and len(os.fsencode(folder)) <= LONGEST_FOLDER:
                 return folder
             folder.rmdir()
@@ -188,7 +187,9 @@ class EmbeddedServer:
         # C.UTF-8 is missing on old systems; C sorts the same and is everywhere.
         for locale in ("C.UTF-8", "C"):
             done = subprocess.run(
-                [initdb, "-D", "data", *options, f"--locale={locale}"],
+                self._account.command(
+                    initdb, "-D", "data", *options, f"--locale={locale}"
+                ),
                 check=False,
                 capture_output=True,
                 text=True,
@@ -206,7 +207,7 @@ class EmbeddedServer:
         options += ["-h", "", "-k", str(folder), "-p", str(PORT)]
         with (folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
-                [self._postgres, "-D", folder / "data", *options],
+                self._account.command(self._postgres, "-D", folder / "data", *options),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -242,7 +243,7 @@ class EmbeddedServer:
         return {
             "cwd": self._started_folder(),
             "env": {**environment, "LC_ALL": "C"},
-            **self._account,
+            **self._account.rights,
         }
 
     def _started_folder(self) -> Path:
