@@ -33,6 +33,8 @@ def change(queue: str, group: str | None, **asked: object) -> Op[bool]:
         return True
     params |= {"group": group, "paused": asked.get("paused")}
     rows = yield Statement("limit_group", params)
+    if not asked.get("paused") and asked.get("concurrency", asked.get("max")) is None:
+        yield Statement("drop_limit", {"queue_id": found, "group": group})
     return bool(rows)
 
 

@@ -1,5 +1,6 @@
 -- limit_groups: settings
--- Set what each group of a queue may do that has no limit of its own.
+-- Set what each group of a queue may do that has no limit of its own. Held by this, the
+-- queue gets its first job of a group after it; until then no claim looks for groups.
 WITH changed AS (
     UPDATE pgqueue.queue
     SET group_concurrency = CASE WHEN %(set_concurrency)s THEN %(concurrency)s::integer
@@ -8,8 +9,9 @@ WITH changed AS (
             ELSE group_rate_max END,
         group_rate_window = CASE WHEN %(set_rate)s THEN %(per)s::double precision
             ELSE group_rate_window END
-    WHERE id = %(queue_id)s RETURNING id
+    WHERE id = %(queue_id)s RETURNING id, grouped
 ), again AS (
     INSERT INTO pgqueue.arrival (queue_id, again) SELECT c.id, true FROM changed c
+    WHERE c.grouped
 )
 SELECT pgqueue.ring(c.id) FROM changed c

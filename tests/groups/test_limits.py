@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from pgqueue import ConfigError, Group, NewJob, Queue, Worker
 from pgqueue.worker.session import Session
-from waiting import until_async
+from waiting import until, until_async
 from working import Facts, at_rest, drain, work_for
 
 if TYPE_CHECKING:
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
 
     from conftest import Sql
     from pgqueue.ops.core import Row, Statement
+
+WAITS_FOR_A_LOCK = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 
 
 class Busy:
@@ -126,6 +133,49 @@ def test_to_resume_what_was_never_paused_changes_nothing(queue: Queue) -> None:
     assert queue.groups() == []
 
 
+def test_a_group_that_may_do_what_any_other_may_leaves_no_row(
+    queue: Queue, sql: Sql
+) -> None:
+    queue.pause_group("a")
+    queue.set_group_concurrency("a", 2)
+    queue.set_group_rate_limit("a", 2)
+    queue.set_group_concurrency("b", None)
+    for undo in (
+        lambda: queue.set_group_rate_limit("a", None),
+        lambda: queue.resume_group("a"),
+        lambda: queue.set_group_concurrency("a", None),
+    ):
+        assert sql.all('SELECT "group" FROM pgqueue.group_limit') == [("a",)]
+        undo()
+    assert sql.all("SELECT FROM pgqueue.group_limit") == []
+    assert not queue.resume_group("a")
+
+
+def test_limits_of_a_queue_without_groups_leave_nothing_that_no_claim_takes_in(
+    queue: Queue, sql: Sql
+) -> None:
+    queue.set_group_concurrency(None, 1)
+    queue.pause_group("a")
+    assert sql.all("SELECT FROM pgqueue.arrival") == []
+    queue.add("n", group="b")
+    queue.resume_group("a")
+    assert len(sql.all("SELECT FROM pgqueue.arrival")) == 2
+
+
+def test_the_first_job_of_a_group_comes_after_a_limit_that_is_being_set(
+    dsn: str, queue: Queue, sql: Sql
+) -> None:
+    """Or a claim between the two might pass over the group, and nobody be told."""
+    queue.pause_group("a")
+    with psycopg.connect(dsn) as other, ThreadPoolExecutor() as threads:
+        queue.resume_group("a", connection=other)
+        adding = threads.submit(queue.add, "n", group="a")
+        until(lambda: sql.value(WAITS_FOR_A_LOCK))
+        assert not adding.done()
+        other.commit()
+        assert adding.result().group == "a"
+
+
 async def test_an_idle_worker_facing_only_blocked_groups_sleeps(
     dsn: str, queue: Queue, sent: list[str], facts: Facts
 ) -> None:
@@ -194,8 +244,6 @@ async def test_a_removal_that_rolls_back_loses_no_group(
     job = queue.add("n", group="a")
     busy = Busy()
     busy.release.set()
-    import psycopg  # noqa: PLC0415
-
     with psycopg.connect(dsn) as other:
         assert queue.remove(job.id, connection=other)
         async with Worker("work", busy, dsn=dsn):

@@ -80,6 +80,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "limit_groups": {"queue_id": 3, "concurrency": 9, "max": None, "per": None}
     | {"set_concurrency": True, "set_rate": False},
     "trim_group_rates": {"queue_id": 3, "limit": 50},
+    "drop_limit": {"queue_id": 3, "group": "g7"},
     "reset_queue": {"queue_id": 1},
     "read_schedules": {"queue_ids": [1], "keys": ["a"], "job_ids": [7]},
     "find_stuck_schedules": {"queue_ids": [1], "limit": 50},
