@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from model.books import FINISHED
-from model.table import STATES, Table, queues, which
+from model.table import GROUPS, STATES, Table, queues, which
 from pgqueue import Dedup, FlowNode, JobError, KeepJobs, NewJob
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ options = st.fixed_dictionaries(
         "delay": st.sampled_from([None, None, 1000, 3000]),
         "priority": st.sampled_from([0, 0, 3]),
         "lifo": st.booleans(),
+        "group": st.sampled_from([None, None, *GROUPS]),
         "attempts": st.sampled_from([1, 2]),
         "remove_on_complete": keeps,
         "remove_on_fail": keeps,
@@ -70,6 +71,7 @@ class Adding(Table):
 
     @rule(name=queues, given=options, once=st.one_of(keys, rules))
     def add(self, name: str, given: dict[str, Any], once: str | Dedup | None) -> None:
+        given = self.fit(name, given)
         if isinstance(once, Dedup):
             self.add_for(name, given, once)
         else:
@@ -80,6 +82,7 @@ class Adding(Table):
 
     @rule(name=queues, given=st.lists(st.tuples(options, keys), max_size=4))
     def add_bulk(self, name: str, given: list[tuple[dict[str, Any], Any]]) -> None:
+        given = [(self.fit(name, options), key) for options, key in given]
         new = [NewJob("n", key=key, **options) for options, key in given]
         jobs = self.queues[name].add_bulk(new, connection=self.connection)
         for job, (options, key) in zip(jobs, given, strict=True):
@@ -96,6 +99,7 @@ class Adding(Table):
             self.books.tell(standing, "duplicated")
 
     def add_for(self, name: str, given: dict[str, Any], dedup: Dedup) -> None:
+        given = self.fit(name, given)
         job = self.queues[name].add(
             "n", dedup=dedup, connection=self.connection, **given
         )
@@ -111,6 +115,7 @@ class Adding(Table):
 
     @rule(tree=trees, key=keys)
     def add_flow(self, tree: dict[str, Any], key: str | None) -> None:
+        self.fit_tree(tree)
         root = dataclasses.replace(node(tree), key=key)
         added = self.flows.add(root, connection=self.connection)
         standing = self.books.keyed(tree["queue"], key)
@@ -120,6 +125,11 @@ class Adding(Table):
         else:
             assert added.job.id == standing.id
             self.books.tell(standing, "duplicated")
+
+    def fit_tree(self, tree: dict[str, Any]) -> None:
+        tree["options"] = self.fit(tree["queue"], tree["options"])
+        for below in tree["below"]:
+            self.fit_tree(below)
 
     def enter_flow(self, added: FlowJob, tree: Any, parent: int | None) -> None:
         one = self.entered(added.job.id, tree["queue"], tree["options"], parent=parent)
@@ -134,6 +144,7 @@ class Adding(Table):
         parent = self.pick(which, *STATES)
         if parent is None:
             return
+        given = self.fit(name, given)
         place = (parent.queue, parent.id)
         child = {"parent": place, "on_child_failure": policy}
         try:

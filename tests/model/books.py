@@ -36,6 +36,7 @@ class Record:
     runs: int = 0
     due: float | None = None
     parent: int | None = None
+    group: str | None = None
     key: str | None = None
     rules: dict[str, Any] = field(default_factory=dict)
     added_at: float = 0.0
@@ -90,9 +91,10 @@ class Books:
         ]
         return sorted(found, key=lambda j: (j.place, j.id))
 
-    def line(self, queue: str) -> list[Record]:
-        """Return the waiting jobs of a queue as they will be claimed."""
-        return sorted(self.of(queue, "waiting"), key=lambda j: (j.priority, j.place))
+    def line(self, queue: str, group: str | None = None) -> list[Record]:
+        """Return the waiting jobs of a group, or of none, as they will be claimed."""
+        found = [job for job in self.of(queue, "waiting") if job.group == group]
+        return sorted(found, key=lambda j: (j.priority, j.place))
 
     def keyed(self, queue: str, key: str | None) -> Record | None:
         """Return the job of a queue that has a key."""

@@ -6,11 +6,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from invariants import broken_rules
+from model.lines import EVER, Allowed
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from model.deduplicating import DedupBooks
+    from model.lines import LineBooks
 
 JOBS = """
     WITH standing AS (
@@ -26,7 +27,7 @@ JOBS = """
         UNION ALL SELECT queue_id, job_id, state, date_part('epoch', finished_at),
             NULL, attempt, stalled FROM pgqueue.finished
     )
-    SELECT j.id, q.name, s.state, coalesce(s.priority, j.priority), s.attempt,
+    SELECT j.id, q.name, s.state, coalesce(s.priority & 2097151, j.priority), s.attempt,
         s.stalled, s.place,
         (SELECT count(*) FROM pgqueue.attempt a
             WHERE a.queue_id = j.queue_id AND a.job_id = j.id)
@@ -34,8 +35,27 @@ JOBS = """
     JOIN standing s ON s.queue_id = j.queue_id AND s.job_id = j.id
 """
 
+ARRIVALS = """
+    SELECT q.name, a."group", a.again FROM pgqueue.arrival a
+    JOIN pgqueue.queue q ON q.id = a.queue_id
+    GROUP BY q.name, a."group", a.again ORDER BY min(a.id)
+"""
+LINES = """
+    SELECT q.name, l."group", l.until::text, l.until = 'infinity' FROM pgqueue.line l
+    JOIN pgqueue.queue q ON q.id = l.queue_id ORDER BY l.turn
+"""
+LIMITS = """
+    SELECT q.name, l."group", l.paused, l.concurrency, l.rate_max
+    FROM pgqueue.group_limit l JOIN pgqueue.queue q ON q.id = l.queue_id
+"""
+STARTS = """
+    SELECT q.name, r."group", sum(r.count) FROM pgqueue.group_rate r
+    JOIN pgqueue.queue q ON q.id = r.queue_id
+    WHERE r.passed_at > clock_timestamp() GROUP BY 1, 2
+"""
 
-def check(connection: Connection[Any], books: DedupBooks, followed: str) -> None:
+
+def check(connection: Connection[Any], books: LineBooks, followed: str) -> None:
     """Compare the database with the books, and learn the new places from it."""
     assert broken_rules(connection) == []
     rows = connection.execute(JOBS).fetchall()
@@ -80,3 +100,35 @@ def check(connection: Connection[Any], books: DedupBooks, followed: str) -> None
             if books.homes[key[0]] == followed
         }
     )
+    check_groups(connection, books)
+
+
+def check_groups(connection: Connection[Any], books: LineBooks) -> None:
+    """Compare the line, what comes to it, and what groups may do and did."""
+    arrivals: dict[str, list[Any]] = {}
+    for queue, *arrival in connection.execute(ARRIVALS):
+        arrivals.setdefault(queue, []).append(tuple(arrival))
+    assert {queue: set(coming) for queue, coming in arrivals.items()} == {
+        queue: set(coming) for queue, coming in books.arrivals.items() if coming
+    }
+    books.arrivals = arrivals
+    lines: dict[str, list[str]] = {}
+    out: dict[Any, float | None] = {}
+    for queue, group, until, ever in connection.execute(LINES):
+        if until is None:
+            lines.setdefault(queue, []).append(group)
+        else:
+            out[queue, group] = EVER if ever else None
+    assert lines == {queue: line for queue, line in books.lines.items() if line}
+    assert out == {
+        place: EVER if until == EVER else None for place, until in books.out.items()
+    }
+    limits = connection.execute(LIMITS).fetchall()
+    assert {row[:2]: row[2:] for row in limits} == {
+        place: (one.paused, one.most, one.starts)
+        for place, one in books.own.items()
+        if one != Allowed()
+    }
+    starts = connection.execute(STARTS).fetchall()
+    counted = Counter(place for place, at in books.group_starts if at == books.now)
+    assert {row[:2]: row[2] for row in starts} == counted

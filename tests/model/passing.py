@@ -15,6 +15,7 @@ from pgqueue.db.run import run
 from pgqueue.ops import maintenance
 from pgqueue.ops.core import Statement
 from pgqueue.ops.flows import FIRST, release_forgotten
+from pgqueue.ops.groups import trim_rates
 
 STEP = 1300.0
 """How far time is moved; every delay is a multiple of 1000, so nothing is due about now."""
@@ -31,6 +32,8 @@ LATER = ";".join(
         "dedup": ["expires_at"],
         "rate": ["claimed_at"],
         "queue": ["limited_until"],
+        "line": ["until"],
+        "group_rate": ["claimed_at", "passed_at"],
     }.items()
 )
 
@@ -40,6 +43,9 @@ class Passing(Table):
 
     @rule()
     def time_passes(self) -> None:
+        for player in self.players.values():
+            # Or a start that is moved might meet an older one.
+            run(self.connection, trim_rates(player.queue_id), "pgqueue")
         self.connection.execute(LATER)
         self.books.now += STEP
         for name, player in self.players.items():
@@ -77,6 +83,7 @@ class Passing(Table):
             waiting = books.of(name, "waiting", "delayed", "waiting_children")
             books.cancel([j for j in waiting if j.id in books.marks])
             books.settle_late(name)
+            run(self.connection, trim_rates(player.queue_id), "pgqueue")
 
 
 def one_statement(name: str, params: dict[str, object]) -> Any:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from pgqueue.worker.outcome import Outcome
 
+IN_LINE = """
+    SELECT "group" FROM pgqueue.line WHERE queue_id = %s AND until IS NULL ORDER BY turn
+"""
 worker_ids = itertools.count(1)
 
 
@@ -31,6 +34,7 @@ class Player:
     def __init__(self, connection: Connection[Any], queue: str) -> None:
         self.connection = connection
         self.queue = queue
+        self.line: list[str] = []
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -59,13 +63,19 @@ class Player:
             [self.id],
         )
 
-    def claim(self, limit: int, *, limited: bool = False) -> list[ActiveJob]:
+    def claim(
+        self, limit: int, *, limited: bool = False, grouped: bool = False
+    ) -> list[ActiveJob]:
         """Claim as a worker does that knows nothing of where jobs stand."""
-        intake = Intake(self.queue, self.queue_id, limited=limited)
+        intake = Intake(self.queue, self.queue_id, limited=limited, grouped=grouped)
         with self.connection.transaction():
-            if limited:
+            if limited or grouped:
                 place = {"queue_ids": [self.queue_id]}
                 self.send(Statement("lock_limits", place))
+            if grouped:
+                self.send(Statement("form_line", {"queue_id": self.queue_id}))
+                line = self.connection.execute(IN_LINE, [self.queue_id])
+                self.line = [group for (group,) in line]
             rows = self.send(intake.claim(self.id, limit, 0.0))
         return [ActiveJob(self.queue, self.queue_id, row) for row in rows]
 

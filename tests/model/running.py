@@ -32,8 +32,17 @@ class Running(Adding):
     @rule(name=queues, limit=st.integers(1, 3))
     def claim(self, name: str, limit: int) -> None:
         books, player = self.books, self.players[name]
-        expected = books.line(name)[: min(limit, books.room(name))]
-        claimed = player.claim(limit, limited=books.limited(name))
+        grouped = name in books.grouped
+        claimed = player.claim(limit, limited=books.limited(name), grouped=grouped)
+        room = min(limit, books.room(name))
+        expected = books.line(name)[:room]
+        if grouped:
+            line, fresh = books.lines.setdefault(name, []), books.comes(name)
+            # Those who come stand behind all others; among them anyone may be first.
+            assert player.line[: len(line)] == line
+            assert sorted(player.line[len(line) :]) == sorted(fresh)
+            line[:] = player.line
+            expected += books.serve(name, room - len(expected))
         assert [job.id for job in claimed] == [job.id for job in expected]
         books.start(expected, player.id)
         self.held += claimed
@@ -41,7 +50,11 @@ class Running(Adding):
     @rule(name=queues, given=options, dedup=rules)
     def add_and_claim(self, name: str, given: dict[str, Any], dedup: Dedup) -> None:
         """Most of what a run can do to others it does to jobs with an id of theirs."""
-        self.add_for(name, {**given, "delay": None, "lifo": True, "priority": 0}, dedup)
+        self.add_for(
+            name,
+            {**given, "delay": None, "lifo": True, "priority": 0, "group": None},
+            dedup,
+        )
         # Where it stands is learnt from the database.
         self.look()
         self.claim(name, 1)

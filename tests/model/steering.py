@@ -56,6 +56,8 @@ class Steering(Table):
                 job.id, priority, lifo=lifo, connection=self.connection
             )
             job.priority, job.fresh = priority, True
+            if job.state == "waiting" and job.group is not None:
+                self.books.arrive(job.queue, job.group, again=False)
 
     @some("delayed")
     @rule(which=which, delay=st.sampled_from([0, 1000, 5000]))

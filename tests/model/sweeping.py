@@ -8,11 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from model.books import FINISHED
+from model.lines import WINDOW
 from model.table import Table, queues
 from pgqueue import QueueNotEmpty
-
-WINDOW = 1000
-"""Of a rate, in seconds: once time has passed, all its starts are out of it."""
 
 
 class Sweeping(Table):
@@ -107,6 +105,7 @@ class Sweeping(Table):
             books.forget(books.of(name, state))
         books.forget(books.of(name, *FINISHED))
         books.settle_gone(name)
+        books.forget_groups(name)
         books.paused.discard(name)
         books.most.pop(name, None)
         books.rate.pop(name, None)

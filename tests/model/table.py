@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition
 
 from model.books import FINISHED, Record
-from model.deduplicating import DedupBooks, Standing
+from model.deduplicating import Standing
+from model.lines import LineBooks
 from model.looking import check
 from model.playing import Player
 from pgqueue import FlowProducer, Queue
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pgqueue.worker.active_job import ActiveJob
 
 QUEUES = ("a", "b")
+GROUPS = ("g", "h", "i")
 FOLLOWED = "a"
 STATES = ("waiting", "delayed", "waiting_children", "active", *FINISHED)
 TABLES = [
@@ -42,6 +44,10 @@ TABLES = [
     "metric",
     "schedule",
     "worker",
+    "group_limit",
+    "group_rate",
+    "arrival",
+    "line",
 ]
 EMPTY = ";".join(f"DELETE FROM pgqueue.{table}" for table in TABLES)
 FOLLOW = """
@@ -71,16 +77,17 @@ class Table(RuleBasedStateMachine):
 
     connection: psycopg.Connection[Any]
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(grouped=st.sampled_from([(), ("a",), ("b",), QUEUES]))
+    def begin(self, grouped: tuple[str, ...]) -> None:
         self.connection.execute(EMPTY)
-        self.books = DedupBooks()
+        self.books = LineBooks()
         self.queues = {name: Queue(name, dsn="postgresql://") for name in QUEUES}
         self.players = {name: Player(self.connection, name) for name in QUEUES}
         self.flows = FlowProducer(dsn="postgresql://")
         self.held: list[ActiveJob] = []
         self.lost: list[tuple[ActiveJob, int]] = []
         self.saved: Any = None
+        self.has_groups = grouped
         self.connection.execute(FOLLOW, [FOLLOWED])
 
     def pick(self, which: int, *states: str) -> Record | None:
@@ -90,6 +97,10 @@ class Table(RuleBasedStateMachine):
             key=lambda j: j.id,
         )
         return found[which % len(found)] if found else None
+
+    def fit(self, name: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Return options for a queue: only some games have groups in it."""
+        return given if name in self.has_groups else {**given, "group": None}
 
     def entered(
         self, job: int, queue: str, given: dict[str, Any], **more: Any
@@ -103,6 +114,7 @@ class Table(RuleBasedStateMachine):
             priority=given["priority"],
             attempts=given["attempts"],
             due=due,
+            group=given["group"],
             rules={key: given[key] for key in given if key.startswith("remove_on")},
             **more,
         )

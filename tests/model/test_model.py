@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from model.committing import Committing
+from model.grouping import Grouping
 from model.passing import Passing
 from model.running import Running
 from model.steering import Steering
@@ -26,7 +27,7 @@ EXAMPLES = int(os.environ.get("PGQUEUE_HYPOTHESIS", "40"))
 SHRINKS = bool(os.environ.get("PGQUEUE_HYPOTHESIS_SHRINK"))
 
 
-class Game(Running, Passing, Steering, Sweeping, Committing):
+class Game(Running, Passing, Steering, Sweeping, Grouping, Committing):
     """All rules together."""
 
 
