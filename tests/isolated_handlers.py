@@ -8,10 +8,12 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from effects import write
 from pgqueue import Queue, RateLimited, RetryLater, Unrecoverable, current_job
+from waiting import until
 
 
 def by_kind(job: Any) -> Any:
@@ -65,6 +67,14 @@ def kills_its_process_unless_alone(job: Any) -> Any:
     """Kill the worker's process, and say that it was a child if it was one."""
     if job.data == "poison":
         os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
+def waits_for_a_file(job: Any) -> Any:
+    """Say by a file that it runs, and go on once another one is there."""
+    folder = Path(job.data)
+    (folder / f"runs-{job.id}").touch()
+    until((folder / "go").exists, 60)
     return os.getpid()
 
 

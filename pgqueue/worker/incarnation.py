@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from pgqueue.worker.active_job import ActiveJob
     from pgqueue.worker.batch import BatchHandler
+    from pgqueue.worker.executor import Settle
     from pgqueue.worker.outcome import Outcome
     from pgqueue.worker.worker import Worker
 
@@ -173,9 +174,9 @@ class Incarnation:
             if not can_be_sent(handlers):
                 return self._batches
             make = partial(self._make_processes, handlers)
-            return IsolatingExecutor(self._batches, make)
+            return IsolatingExecutor(self._batches, make, self._settling.settle)
         if worker.isolation == "process":
-            return self._make_processes(worker.handlers)
+            return self._make_processes(worker.handlers, self._settling.settle)
         kinds = worker.handlers.kinds()
         usual: AsyncExecutor | ThreadExecutor | SortingExecutor
         on_loop = AsyncExecutor(
@@ -194,7 +195,8 @@ class Incarnation:
             usual = SortingExecutor(worker.handlers, on_loop, in_threads)
         if not can_be_sent(worker.handlers):
             return usual
-        return IsolatingExecutor(usual, partial(self._make_processes, worker.handlers))
+        make = partial(self._make_processes, worker.handlers)
+        return IsolatingExecutor(usual, make, self._settling.settle)
 
     def _make_batches(self) -> BatchExecutor:
         handler = self._worker.handlers.default
@@ -207,10 +209,10 @@ class Incarnation:
             ended=self._call_claimer,
         )
 
-    def _make_processes(self, handlers: Handlers) -> ProcessExecutor:
+    def _make_processes(self, handlers: Handlers, settle: Settle) -> ProcessExecutor:
         return ProcessExecutor(
             handlers,
-            self._settling.settle,
+            settle,
             terms=self._terms,
             emitter=self._emitter,
             committed=self._settling.committed,
@@ -353,6 +355,8 @@ class Incarnation:
         """Let what runs finish for a while, cut the rest off, write all outcomes."""
         self._worker.closing()
         self._claimer.stop()
+        if isinstance(self._executor, IsolatingExecutor):
+            self._executor.stop()
         deadline = self._loop.time() + self._worker.shutdown_timeout
         async with self._watching(claiming, now) as watch:
             while await watch(left := deadline - self._loop.time()) and left > 0:

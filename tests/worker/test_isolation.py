@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from isolated_handlers import by_kind, by_kind_async
-from pgqueue import ConfigError, Queue, Worker
+from isolated_handlers import by_kind, by_kind_async, waits_for_a_file
+from pgqueue import ConfigError, NewJob, Queue, Worker
+from pgqueue.worker.isolating import APART
 from waiting import until_async
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
     from conftest import Sql
 
 HANDLERS = [
@@ -142,3 +147,48 @@ async def test_a_job_that_stalled_runs_alone_in_a_child(
     await drain(Worker("work", by_kind, dsn=dsn))
     assert queue.get(job.id).result["pid"] != os.getpid()
     assert queue.get(other.id).result["pid"] == os.getpid()
+
+
+@asynccontextmanager
+async def many_that_stalled(
+    dsn: str, queue: Queue, sql: Sql, folder: Path
+) -> AsyncIterator[list[int]]:
+    """Give a worker three times the stalled jobs that it may run at once."""
+    jobs = queue.add_bulk([NewJob("x", str(folder)) for _ in range(3 * APART)])
+    sql.run("UPDATE pgqueue.ready SET stalled = 1")
+    async with Worker("work", waits_for_a_file, dsn=dsn, concurrency=3 * APART):
+        await until_async(lambda: begun(folder) == APART, 60)
+        yield [job.id for job in jobs]
+
+
+def begun(folder: Path) -> int:
+    return len(list(folder.glob("runs-*")))
+
+
+async def test_of_many_jobs_that_stalled_only_a_few_run_at_once(
+    dsn: str, queue: Queue, sql: Sql, tmp_path: Path
+) -> None:
+    async with many_that_stalled(dsn, queue, sql, tmp_path) as ids:
+        plain = queue.add("x", str(tmp_path))
+        with pytest.raises(pytest.fail.Exception):
+            await until_async(lambda: begun(tmp_path) > APART, 1)
+        assert queue.cancel(ids[-1])
+        await until_async(lambda: queue.get(ids[-1]).state == "failed")
+        (tmp_path / "go").touch()
+        await until_async(lambda: queue.counts().completed == 3 * APART, 60)
+    pids = {queue.get(one).result for one in ids[:-1]}
+    assert os.getpid() not in pids
+    assert len(pids) <= len(ids) - 1
+    assert queue.get(plain.id).result == os.getpid()
+    assert queue.get(ids[-1]).error == "cancelled"
+
+
+async def test_a_worker_that_stops_gives_back_what_has_not_got_its_process(
+    dsn: str, queue: Queue, sql: Sql, tmp_path: Path
+) -> None:
+    async with many_that_stalled(dsn, queue, sql, tmp_path):
+        (tmp_path / "go").touch()
+    found = queue.counts()
+    assert found.completed >= APART
+    assert found.completed + found.waiting == 3 * APART
+    assert set(sql.all("SELECT DISTINCT stalled FROM pgqueue.ready")) <= {(1,)}
