@@ -75,6 +75,7 @@ class Seek:
     lanes: dict[int, Lane] = field(default_factory=dict)
     swept_at: float = float("-inf")
     cost: float = 0.0
+    last_cost: float = float("inf")
 
     def sweep_due(self, now: float, *, hungry: bool) -> bool:
         """Whether to look from the head.
@@ -145,7 +146,9 @@ class Seek:
     def swept(self, places: Sequence[tuple[int, int]], now: float, cost: float) -> None:
         """Note what a look from the head found, and what it cost in seconds."""
         self.swept_at = now
-        self.cost = cost
+        # One that was slow alone met a machine that halted, or a lock; not its own cost.
+        self.cost = min(cost, self.last_cost)
+        self.last_cost = cost
         lowest = {priority: seq for priority, seq in reversed(places) if seq > 0}
         for priority, seq in lowest.items():
             if priority in self.lanes:

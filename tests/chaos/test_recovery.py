@@ -44,7 +44,7 @@ async def test_a_killed_worker_is_noticed_and_its_job_runs_elsewhere(
         process.until("run")
         process.kill()
         killed = time.monotonic()
-        worker = Worker("work", handler, dsn=dsn, lease=1)
+        worker = Worker("work", handler, dsn=dsn)
         heard = Heard(worker, "stalled", "completed", "failed")
         async with worker:
             await until_async(lambda: queue.get(job.id).state == "completed")
@@ -128,10 +128,10 @@ async def test_a_zombie_is_refused_and_begins_a_new_life(
 def test_the_heart_beats_while_a_handler_blocks(
     dsn: str, queue: Queue, sql: Sql, kind: str
 ) -> None:
-    job = queue.add("spin", {"spin": 2.5})
-    with Process(dsn, kind=kind, lease=1) as process:
+    job = queue.add("spin", {"spin": 7})
+    with Process(dsn, kind=kind, lease=4) as process:
         process.until("run")
-        until(lambda: _sweep(dsn, queue) or process.said("end"))
+        until(lambda: _sweep(dsn, queue) or process.said("end"), 20)
         until(lambda: queue.get(job.id).state == "completed")
         assert not process.said("worker.fenced")
         assert len(process.said("run")) == 1
@@ -198,7 +198,7 @@ async def test_killing_backends_at_random_under_load_loses_nothing(
         " AND backend_type = 'client backend' AND application_name = 'pgqueue'"
     )
     workers = [
-        Worker("work", handler, dsn=dsn, lease=3, concurrency=5) for _ in range(2)
+        Worker("work", handler, dsn=dsn, lease=5, concurrency=5) for _ in range(2)
     ]
     heard = [Heard(worker, "stalled", "lease_lost", "failed") for worker in workers]
     over = threading.Event()
@@ -210,7 +210,7 @@ async def test_killing_backends_at_random_under_load_loses_nothing(
 
     async with workers[0], workers[1]:
         terror = asyncio.ensure_future(asyncio.to_thread(terrorise))
-        await until_async(lambda: _done(dsn) == len(ids), 40)
+        await until_async(lambda: _done(dsn) == len(ids), 80)
         over.set()
         await terror
     failed = Counter(args[0].id for one in heard for args in one.of("failed"))

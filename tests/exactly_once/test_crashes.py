@@ -35,7 +35,7 @@ HEARD = ("completed", "failed", "error", "lease_lost", "stalled")
 
 
 def worker_process(dsn: str, kind: str, **options: Any) -> Process:
-    return Process(dsn, kind=kind, script=TRANSFERS, lease=1, **options)
+    return Process(dsn, kind=kind, script=TRANSFERS, lease=4, **options)
 
 
 @kinds

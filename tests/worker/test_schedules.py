@@ -266,7 +266,7 @@ def test_four_processes_and_kills_make_one_job_an_occurrence(
             sql.value("SELECT coalesce(sum(iteration), 0) FROM pgqueue.schedule")
         )
 
-    options: dict[str, Any] = {"lease": 1, "max_stalled": 100, "concurrency": 20}
+    options: dict[str, Any] = {"lease": 4, "max_stalled": 100, "concurrency": 20}
     workers = [Process(dsn, **options) for _ in range(4)]
     try:
         for kill in range(4):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from pgqueue.worker.seek import BUSY_SWEEP, END, LOWEST, MAX_LANES, WHOLE, Seek
+from pgqueue.worker.seek import BUSY_SWEEP, DUTY, END, LOWEST, MAX_LANES, WHOLE, Seek
 
 if TYPE_CHECKING:
     from pgqueue.worker.seek import Stretches
@@ -71,6 +71,15 @@ def test_a_lane_nobody_uses_makes_room_for_one_in_use() -> None:
         seek.claimed([(2000, 5 + tick)], 10.0 + tick / 10)
     assert seek.lanes[2000].low > 0
     assert len(seek.lanes) == MAX_LANES
+
+
+def test_one_slow_look_from_the_head_does_not_put_off_the_next() -> None:
+    seek = Seek()
+    seek.swept([], 1.0, 0.01)
+    seek.swept([], 4.0, 2.5)
+    assert seek.next_sweep() == 4.0 + DUTY * 0.01
+    seek.swept([], 7.0, 2.0)
+    assert seek.next_sweep() == 7.0 + DUTY * 2.0
 
 
 def test_a_job_that_came_back_is_not_passed_by_what_was_claimed_before() -> None:

@@ -104,8 +104,9 @@ async def test_a_strategy_that_goes_wrong_loses_no_job(
 
 
 async def test_an_unknown_strategy_is_reported_and_retried(
-    dsn: str, queue: Queue
+    dsn: str, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(strategies, "DEFAULT_DELAY", 3600.0)
     job = queue.add("paint", attempts=2, backoff="yours")
     heard = await run_with(dsn, lambda *_: 0)
     ((error,),) = heard.of("error")

@@ -28,7 +28,7 @@ def handler(job):
         threading.Event().wait(0.5)
     return os.getpid()
 
-worker = Worker("work", handler, concurrency=2, processes=3, lease=2)
+worker = Worker("work", handler, concurrency=2, processes=3, lease=5)
 """
 
 
@@ -40,7 +40,7 @@ from pgqueue import Worker
 def hold(job):
     threading.Event().wait(0.5 if job.data is None else 60)
 
-worker = Worker("work", hold, concurrency=1, processes=2, lease=2, shutdown_timeout=0)
+worker = Worker("work", hold, concurrency=1, processes=2, lease=5, shutdown_timeout=0)
 
 def follow():
     while True:
@@ -75,14 +75,14 @@ def test_n_processes_share_the_work_and_end_when_told(
 ) -> None:
     process = start(tmp_path, dsn)
     try:
-        until(lambda: len(workers(sql)) == 3, 20)
+        until(lambda: len(workers(sql)) == 3, 60)
         queue.add_bulk([NewJob("x", "slow") for _ in range(24)])
-        until(lambda: queue.counts().completed == 24, 20)
+        until(lambda: queue.counts().completed == 24, 60)
         pids = {row[0] for row in sql.all("SELECT result::text FROM pgqueue.finished")}
         assert len(pids) == 3
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert workers(sql) == set()
 
 
@@ -91,16 +91,16 @@ def test_a_process_that_dies_is_replaced_and_its_jobs_run_again(
 ) -> None:
     process = start(tmp_path, dsn)
     try:
-        until(lambda: len(workers(sql)) == 3, 20)
+        until(lambda: len(workers(sql)) == 3, 60)
         queue.add_bulk([NewJob("x", "slow") for _ in range(30)])
         until(lambda: queue.counts().active > 0)
         victim = min(workers(sql))
         os.kill(victim, signal.SIGKILL)
-        until(lambda: queue.counts().completed == 30, 30)
-        until(lambda: len(workers(sql) - {victim}) == 3, 20)
+        until(lambda: queue.counts().completed == 30, 60)
+        until(lambda: len(workers(sql) - {victim}) == 3, 60)
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def test_drained_processes_are_not_replaced(
@@ -108,7 +108,7 @@ def test_drained_processes_are_not_replaced(
 ) -> None:
     queue.add_bulk([NewJob("x", n) for n in range(50)])
     process = start(tmp_path, dsn, "--drain")
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     assert queue.counts().completed == 50
 
 
@@ -116,11 +116,11 @@ def test_no_process_outlives_a_supervisor_that_was_killed_for_long(
     tmp_path: Path, dsn: str, queue: Queue, sql: Sql
 ) -> None:
     process = start(tmp_path, dsn)
-    until(lambda: len(workers(sql)) == 3, 20)
+    until(lambda: len(workers(sql)) == 3, 60)
     children = psutil.Process(process.pid).children()
     process.kill()
     process.wait()
-    until(lambda: not any(child.is_running() for child in children), 20)
+    until(lambda: not any(child.is_running() for child in children), 60)
 
 
 def test_a_concurrency_set_in_the_supervisor_reaches_its_processes(
@@ -129,15 +129,15 @@ def test_a_concurrency_set_in_the_supervisor_reaches_its_processes(
     process = start(tmp_path, dsn, script=RESIZED)
     try:
         queue.add_bulk([NewJob("x", "long") for _ in range(10)])
-        until(lambda: queue.counts().active >= 2, 30)
+        until(lambda: queue.counts().active >= 2, 60)
         # A process has claimed what it may run; one or two ahead count as active too.
         (tmp_path / "concurrency").write_text("5")
-        until(lambda: queue.counts().active == 10, 30)
+        until(lambda: queue.counts().active == 10, 60)
         [victim, *_] = workers(sql)
         os.kill(victim, signal.SIGKILL)
         # Its replacement begins with what was set meanwhile.
-        until(lambda: len(workers(sql) - {victim}) == 2, 30)
-        until(lambda: queue.counts().active == 10, 30)
+        until(lambda: len(workers(sql) - {victim}) == 2, 60)
+        until(lambda: queue.counts().active == 10, 60)
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
