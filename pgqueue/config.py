@@ -53,11 +53,19 @@ class Settings:
         if listen not in ("auto", "off"):
             raise ConfigError.bad("PGQUEUE_LISTEN", listen, "auto or off")
         return cls(
-            dsn=normal_dsn(found),
+            dsn=normal_dsn(check_text(found)),
             schema=check_schema(env.get("PGQUEUE_SCHEMA", "pgqueue")),
             app=env.get("PGQUEUE_APP", "pgqueue"),
             listen=listen == "auto",
         )
+
+
+def check_text(dsn: object) -> str:
+    """Return a DSN if it is text; what is none is not shown, it may hold a password."""
+    if not isinstance(dsn, str):
+        kind = type(dsn).__name__
+        raise ConfigError(f"dsn= takes text or None; it got an object of {kind}")
+    return dsn
 
 
 def normal_dsn(dsn: str) -> str:

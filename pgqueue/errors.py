@@ -3,6 +3,7 @@
 ```
 PgQueueError
 ├ ConfigError(ValueError)            a bad option, name, DSN or setting
+│ └ UnknownOption(TypeError)         an option that there is not
 ├ StatementTimeout(TimeoutError)     PostgreSQL took longer than it was given
 ├ SchemaError                        not migrated, too old or too new
 ├ DatabaseUnavailable                the server cannot be reached or went away
@@ -19,7 +20,13 @@ PgQueueError
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
 class PgQueueError(Exception):
@@ -33,6 +40,20 @@ class ConfigError(PgQueueError, ValueError):
     def bad(cls, option: str, value: object, allowed: str) -> ConfigError:
         """Name the option, the value that was given and what is allowed instead."""
         return cls(f"{option}={short(value)} is not valid: {option} takes {allowed}")
+
+
+class UnknownOption(ConfigError, TypeError):
+    """A call got an option that it does not have; a TypeError too, as Python's is."""
+
+    @classmethod
+    def of(cls, call: Callable[..., Any], given: Mapping[str, object]) -> UnknownOption:
+        """Name the first of them, and the options that there are."""
+        parameters = inspect.signature(call).parameters.values()
+        known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        name = next(iter(given))
+        if close := difflib.get_close_matches(name, known, n=1):
+            return cls(f"there is no option {name!r}; did you mean {close[0]!r}?")
+        return cls(f"there is no option {name!r}; there are: {', '.join(known)}")
 
 
 class SchemaError(PgQueueError):

@@ -28,6 +28,9 @@ MAX_ATTEMPTS: Final = 2**31 - 1
 INSTANTS: Final = range(1970, 9999)
 """The years that a job may wait for: PostgreSQL's and Python's calendars have both."""
 
+NUMERIC: Final = frozenset("0123456789+-.")
+"""What a number may begin with, and the name of a backoff strategy may not."""
+
 DURATION: Final = "a timedelta or seconds, from 0 to 100 years"
 KEEP: Final = "True, False, a number of jobs (0 or more), or KeepJobs(age=, count=)"
 
@@ -61,6 +64,13 @@ def check_int(option: str, value: object, low: int, high: int) -> int:
     return value
 
 
+def check_flag(option: str, value: object) -> bool:
+    """Return a bool; `"no"` and 1 are none."""
+    if value is not True and value is not False:
+        raise ConfigError.bad(option, value, "True or False")
+    return value
+
+
 def check_keep(option: str, value: object) -> None:
     """Raise unless *value* is a keep rule."""
     if isinstance(value, KeepJobs):
@@ -75,7 +85,7 @@ def check_keep(option: str, value: object) -> None:
 def check_backoff(value: object) -> Backoff | str:
     """Return a backoff: a duration is a fixed one, a text names a worker's strategy."""
     if isinstance(value, str):
-        if value in KINDS or value[:1].isdigit():
+        if value in KINDS or value[:1] in NUMERIC:
             allowed = "Backoff.fixed(…), Backoff.exponential(…), seconds, a timedelta"
             raise ConfigError.bad("backoff", value, allowed)
         return check_name(value, "backoff")
@@ -136,9 +146,7 @@ def asked_options(job: NewJob) -> dict[str, JsonValue]:
     if job.priority != 0:
         asked["priority"] = check_int("priority", job.priority, 0, MAX_PRIORITY)
     if job.lifo is not False:
-        if job.lifo is not True:
-            raise ConfigError.bad("lifo", job.lifo, "True or False")
-        asked["lifo"] = True
+        asked["lifo"] = check_flag("lifo", job.lifo)
     if job.attempts != 1:
         asked["attempts"] = check_int("attempts", job.attempts, 1, MAX_ATTEMPTS)
     if job.key is not None:

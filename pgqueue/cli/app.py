@@ -61,7 +61,7 @@ def root() -> None:
     """Background jobs on the PostgreSQL that you already have.
 
     The database is the one of --dsn, else of PGQUEUE_DSN, DATABASE_URL or the PG*
-    variables. Every listing takes --json.
+    variables. Every command but demo and worker takes --json.
     """
 
 

@@ -71,9 +71,12 @@ def words(group: Group) -> str:
     return f"{group.name}: {group.state}, {', '.join(parts)}"
 
 
-def pause_or_resume(queue: str, group: str, *, pause: bool) -> None:
+def pause_or_resume(queue: str, group: str, *, pause: bool, as_json: bool) -> None:
     """Pause a group or let it go on, and say what is so."""
     with Queue(queue, dsn=given_dsn()) as it:
         it.pause_group(group) if pause else it.resume_group(group)
+    if as_json:
+        print_json({"queue": queue, "group": group, "paused": pause})
+        return
     state = "is paused; running jobs go on" if pause else "is not paused"
     say(f"group {group} of queue {queue} {state}")

@@ -6,8 +6,8 @@ import socket
 
 import click
 
-from pgqueue.cli.output import say
-from pgqueue.cli.params import Command, given_dsn
+from pgqueue.cli.output import print_json, say
+from pgqueue.cli.params import Command, given_dsn, json_option
 from pgqueue.cli.queue_view import Reader
 from pgqueue.config import Settings
 from pgqueue.db import pool
@@ -18,7 +18,8 @@ from pgqueue.ops import getters
 
 @click.command("health", cls=Command)
 @click.option("--host", help="Another host than this one, or this container.")
-def command(host: str | None) -> None:
+@json_option
+def command(host: str | None, *, as_json: bool) -> None:
     """Exit 0 if a worker of this host renews its leases, 2 if none does.
 
     Made for the health check of a container and the readiness probe of a pod. It asks
@@ -36,4 +37,7 @@ def command(host: str | None) -> None:
             f"none of its {known} workers renews its leases" if known else "no worker"
         )
         raise PgQueueError(f"{name}: {gone}; see the log of pgqueue worker there")
+    if as_json:
+        print_json({"host": name, "well": beating, "workers": known})
+        return
     say(f"{name}: {beating} of {known} workers are well")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,6 +26,11 @@ from pgqueue.flow import FlowProducer
 from pgqueue.queue import Queue
 from pgqueue.shells.checks import STATES
 from pgqueue.types import Dedup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pgqueue.types import Job
 
 
 @click.group("job", cls=Group)
@@ -133,12 +138,14 @@ def ls(
 @click.option("--before", type=INSTANT, help="With --all: that failed by then.")
 @click.option("--limit", type=int, help="With --all: at most so many, the oldest.")
 @click.option("--reset-attempts", is_flag=True, help="Count attempts from zero again.")
+@json_option
 def retry(
     queue: str,
     job_ids: tuple[int, ...],
     *,
     every: bool,
     reset_attempts: bool,
+    as_json: bool,
     **which: Any,
 ) -> None:
     """Put finished jobs back to waiting: those named, or --all that failed."""
@@ -148,39 +155,57 @@ def retry(
         if every:
             find_queue(queue)
             count = it.retry_all(reset_attempts=reset_attempts, **which)
-            say(f"{count} jobs of queue {queue} are waiting again")
-        for job_id in job_ids:
-            job = it.retry(job_id, reset_attempts=reset_attempts)
-            say(f"job {job.id} in queue {queue} is {job.state}")
+            if as_json:
+                print_json({"retried": count})
+            else:
+                say(f"{count} jobs of queue {queue} are waiting again")
+            return
+        retried = (it.retry(one, reset_attempts=reset_attempts) for one in job_ids)
+        tell(retried, as_json=as_json)
 
 
 @command.command("promote")
 @click.argument("queue")
 @click.argument("job_ids", metavar="ID…", type=int, nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All that are delayed now.")
-def promote(queue: str, job_ids: tuple[int, ...], *, every: bool) -> None:
+@json_option
+def promote(
+    queue: str, job_ids: tuple[int, ...], *, every: bool, as_json: bool
+) -> None:
     """Let delayed jobs run now: those named, or --all."""
     if every == bool(job_ids):
         raise click.UsageError("give the ids of jobs, or --all")
     with Queue(queue, dsn=given_dsn()) as it:
         if every:
             find_queue(queue)
-            say(f"{it.promote_all()} jobs of queue {queue} are promoted")
-        for job_id in job_ids:
-            job = it.promote(job_id)
-            say(f"job {job.id} in queue {queue} is {job.state}")
+            count = it.promote_all()
+            if as_json:
+                print_json({"promoted": count})
+            else:
+                say(f"{count} jobs of queue {queue} are promoted")
+            return
+        tell((it.promote(one) for one in job_ids), as_json=as_json)
 
 
 @command.command("cancel")
 @click.argument("queue")
 @click.argument("job_ids", metavar="ID…", type=int, nargs=-1, required=True)
-def cancel(queue: str, job_ids: tuple[int, ...]) -> None:
+@json_option
+def cancel(queue: str, job_ids: tuple[int, ...], *, as_json: bool) -> None:
     """Stop jobs, also those that run: they end as failed."""
     with Queue(queue, dsn=given_dsn()) as it:
-        for job_id in job_ids:
-            job = it.cancel(job_id)
-            told = "is told to stop" if job.state == "active" else f"is {job.state}"
-            say(f"job {job.id} in queue {queue} {told}")
+        tell((it.cancel(one) for one in job_ids), as_json=as_json)
+
+
+def tell(jobs: Iterator[Job], *, as_json: bool) -> None:
+    """Print what became of jobs, each as soon as it did."""
+    if as_json:
+        print_json([job.to_dict() for job in jobs])
+        return
+    for job in jobs:
+        # Only a cancelled one still runs; its worker has to hear of it.
+        told = "is told to stop" if job.state == "active" else f"is {job.state}"
+        say(f"job {job.id} in queue {job.queue} {told}")
 
 
 @command.command("logs")
@@ -210,8 +235,9 @@ def logs(queue: str, job_id: int, *, limit: int, after: int, as_json: bool) -> N
 @command.command("rm")
 @click.argument("queue")
 @click.argument("job_ids", metavar="ID…", type=int, nargs=-1, required=True)
+@json_option
 @yes_option
-def rm(queue: str, job_ids: tuple[int, ...], *, yes: bool) -> None:
+def rm(queue: str, job_ids: tuple[int, ...], *, as_json: bool, yes: bool) -> None:
     """Remove jobs that are not running."""
     which = ", ".join(map(str, job_ids))
     confirm(f"Remove job {which} of queue {queue}?", yes=yes)
@@ -219,4 +245,7 @@ def rm(queue: str, job_ids: tuple[int, ...], *, yes: bool) -> None:
         for job_id in job_ids:
             if not it.remove(job_id):
                 raise JobNotFound(job_id, queue)
-            say(f"job {job_id} is removed")
+            if not as_json:
+                say(f"job {job_id} is removed")
+    if as_json:
+        print_json(job_ids)

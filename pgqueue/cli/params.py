@@ -11,6 +11,7 @@ import click
 
 from pgqueue.config import parse_duration
 from pgqueue.errors import ConfigError
+from pgqueue.options import NUMERIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +23,12 @@ else:
 
 def set_dsn(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
     """Keep the DSN for whichever command runs; the innermost one given wins."""
-    if value is not None:
-        ctx.find_root().obj = value
+    if value is None:
+        return
+    if not value.strip():
+        # Of a variable that is not set; another database would be the wrong one.
+        fail("--dsn is empty; leave it out to take the DSN of the environment", ctx)
+    ctx.find_root().obj = value
 
 
 def dsn_option() -> click.Option:
@@ -96,7 +101,7 @@ class Backoff(Duration):
 
     def convert(self, value: Any, param: Any, ctx: click.Context | None) -> Any:
         """Return seconds or a name."""
-        if str(value)[:1].isdigit():
+        if str(value)[:1] in NUMERIC:
             return super().convert(value, param, ctx)
         return value
 

@@ -65,29 +65,37 @@ def show(queue: str, *, as_json: bool) -> None:
 @command.command("pause")
 @click.argument("queue")
 @click.option("--group", help="This group of the queue only.")
-def pause(queue: str, *, group: str | None) -> None:
+@json_option
+def pause(queue: str, *, group: str | None, as_json: bool) -> None:
     """Let no worker start another job."""
     find_queue(queue)
     if group is not None:
-        pause_or_resume(queue, group, pause=True)
+        pause_or_resume(queue, group, pause=True, as_json=as_json)
         return
     with Queue(queue, dsn=given_dsn()) as it:
         it.pause()
-    say(f"queue {queue} is paused; running jobs go on")
+    if as_json:
+        print_json({"queue": queue, "paused": True})
+    else:
+        say(f"queue {queue} is paused; running jobs go on")
 
 
 @command.command("resume")
 @click.argument("queue")
 @click.option("--group", help="This group of the queue only.")
-def resume(queue: str, *, group: str | None) -> None:
+@json_option
+def resume(queue: str, *, group: str | None, as_json: bool) -> None:
     """Undo pause."""
     find_queue(queue)
     if group is not None:
-        pause_or_resume(queue, group, pause=False)
+        pause_or_resume(queue, group, pause=False, as_json=as_json)
         return
     with Queue(queue, dsn=given_dsn()) as it:
         it.resume()
-    say(f"queue {queue} is not paused")
+    if as_json:
+        print_json({"queue": queue, "paused": False})
+    else:
+        say(f"queue {queue} is not paused")
 
 
 @command.command("drain")
@@ -134,8 +142,9 @@ def clean(
 @command.command("obliterate")
 @click.argument("queue")
 @click.option("--force", is_flag=True, help="Remove jobs that run now, too.")
+@json_option
 @yes_option
-def obliterate(queue: str, *, force: bool, yes: bool) -> None:
+def obliterate(queue: str, *, force: bool, as_json: bool, yes: bool) -> None:
     """Remove everything in a queue, whatever its state."""
     total = find_queue(queue).counts.total
     confirm(f"Remove everything in queue {queue}, {jobs(total)}?", yes=yes)
@@ -147,7 +156,10 @@ def obliterate(queue: str, *, force: bool, yes: bool) -> None:
                 f"queue {queue} has {jobs(error.active)} that run now, so nothing was "
                 "removed and it stays paused; wait for them, or pass --force"
             ) from error
-    say(f"queue {queue} is empty; {jobs(total)} removed")
+    if as_json:
+        print_json({"removed": total})
+    else:
+        say(f"queue {queue} is empty; {jobs(total)} removed")
 
 
 def jobs(count: int) -> str:

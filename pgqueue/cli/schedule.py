@@ -123,15 +123,19 @@ def resume(queue: str, key: str, *, as_json: bool) -> None:
 @command.command("rm")
 @click.argument("queue")
 @click.argument("keys", metavar="KEY…", nargs=-1, required=True)
+@json_option
 @yes_option
-def rm(queue: str, keys: tuple[str, ...], *, yes: bool) -> None:
+def rm(queue: str, keys: tuple[str, ...], *, as_json: bool, yes: bool) -> None:
     """Remove schedules with their pending jobs."""
     confirm(f"Remove schedule {', '.join(keys)} of queue {queue}?", yes=yes)
     with Queue(queue, dsn=given_dsn()) as it:
         for key in keys:
             if not it.remove_schedule(key):
                 raise ScheduleNotFound(key, queue)
-            say(f"schedule {key} is removed")
+            if not as_json:
+                say(f"schedule {key} is removed")
+    if as_json:
+        print_json(keys)
 
 
 def tell(schedule: Schedule, *, as_json: bool) -> None:

@@ -144,7 +144,8 @@ def describe(dsn: str) -> str:
         parts = conninfo_to_dict(dsn)
     except psycopg.Error:
         return "the database"
-    name = parts.get("dbname") or "the default database"
+    name = parts.get("dbname")
+    database = f"database {name!r}" if name else "the default database"
     host = parts.get("host") or "the default host"
     port = parts.get("port")
-    return f"database {name!r} on {host}" + (f":{port}" if port else "")
+    return f"{database} on {host}" + (f":{port}" if port else "")

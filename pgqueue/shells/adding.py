@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar, overload
 
 from pgqueue import options
+from pgqueue.errors import UnknownOption
 from pgqueue.ops import bulk as bulk_ops
 from pgqueue.ops import jobs as job_ops
 from pgqueue.shells.base import AsyncShell, Shell
@@ -54,6 +55,7 @@ class Adding(Shell):
         headers: Mapping[str, str] | None = None,
         tags: Sequence[str] = (),
         connection: Any = None,
+        **unknown: Never,
     ) -> Job:
         """Add a job, durable when this returns, or when *connection* commits.
 
@@ -91,12 +93,14 @@ class Adding(Shell):
                 is to be part of; it is not committed here.
 
         Raises:
-            ConfigError: an option is out of its range; nothing was sent.
+            ConfigError: an option is unknown or out of its range; nothing was sent.
             PayloadError: the data cannot be stored; nothing was sent.
             JobNotFound: there is no such parent.
             JobStateError: the parent has finished.
             UnsupportedConnection: *connection* is none of the accepted kinds.
         """
+        if unknown:
+            raise UnknownOption.of(self.add, unknown)
         new = NewJob(
             name,
             data,
@@ -169,8 +173,8 @@ class Adding(Shell):
             self.name,
             jobs,
             self._limit,
-            atomic=atomic,
-            count_only=count_only,
+            atomic=options.check_flag("atomic", atomic),
+            count_only=options.check_flag("count_only", count_only),
             borrowed=self._borrows(connection),
         )
         return self._run(op, connection)
@@ -204,8 +208,11 @@ class AsyncAdding(AsyncShell):
         headers: Mapping[str, str] | None = None,
         tags: Sequence[str] = (),
         connection: Any = None,
+        **unknown: Never,
     ) -> Job:
         """Add a job, durable when this returns, or when *connection* commits."""
+        if unknown:
+            raise UnknownOption.of(self.add, unknown)
         new = NewJob(
             name,
             data,
@@ -263,8 +270,8 @@ class AsyncAdding(AsyncShell):
             self.name,
             jobs,
             self._limit,
-            atomic=atomic,
-            count_only=count_only,
+            atomic=options.check_flag("atomic", atomic),
+            count_only=options.check_flag("count_only", count_only),
             borrowed=await self._borrows(connection),
         )
         return await self._run(op, connection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Never, TypeVar
 
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
@@ -13,6 +13,7 @@ from pgqueue.config import Settings
 from pgqueue.db import given, pool
 from pgqueue.db.borrow import arun_on, run_on
 from pgqueue.db.run import arun, run
+from pgqueue.errors import UnknownOption
 from pgqueue.ops.core import Pause
 
 if TYPE_CHECKING:
@@ -94,7 +95,10 @@ class Shell(Caller):
         dsn: str | None = None,
         pool: ConnectionPool[Any] | None = None,
         size_limit: int = payload.MAX_BYTES,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise UnknownOption.of(type(self), unknown)
         self.name = options.check_name(name, "queue name")
         super().__init__(dsn=dsn, pool=pool, size_limit=size_limit)
 
@@ -167,7 +171,10 @@ class AsyncShell(AsyncCaller):
         dsn: str | None = None,
         pool: AsyncConnectionPool[Any] | None = None,
         size_limit: int = payload.MAX_BYTES,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise UnknownOption.of(type(self), unknown)
         self.name = options.check_name(name, "queue name")
         super().__init__(dsn=dsn, pool=pool, size_limit=size_limit)
 

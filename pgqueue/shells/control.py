@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgqueue import payload
 from pgqueue.ops import control
-from pgqueue.options import MAX_PRIORITY, check_duration, check_int
+from pgqueue.options import MAX_PRIORITY, check_duration, check_flag, check_int
 from pgqueue.shells.base import AsyncShell, Shell
 from pgqueue.shells.checks import check_id, check_retry
 
@@ -34,7 +34,8 @@ class Control(Shell):
             JobNotFound: the queue has no job with this id.
             JobStateError: the job has not finished.
         """
-        op = control.retry(self.name, check_id(job_id), reset=reset_attempts)
+        reset = check_flag("reset_attempts", reset_attempts)
+        op = control.retry(self.name, check_id(job_id), reset=reset)
         return self._run(op, connection)
 
     def retry_all(
@@ -62,7 +63,8 @@ class Control(Shell):
             How many were put back.
         """
         asked = check_retry(state, before, name, limit)
-        op = control.retry_all(self.name, **asked, reset=reset_attempts)
+        reset = check_flag("reset_attempts", reset_attempts)
+        op = control.retry_all(self.name, **asked, reset=reset)
         return self._run(op, connection)
 
     def promote(self, job_id: int, *, connection: Any = None) -> Job:
@@ -131,7 +133,8 @@ class Control(Shell):
             JobStateError: the job has started or finished.
         """
         urgency = check_int("priority", priority, 0, MAX_PRIORITY)
-        op = control.change_priority(self.name, check_id(job_id), urgency, lifo=lifo)
+        first = check_flag("lifo", lifo)
+        op = control.change_priority(self.name, check_id(job_id), urgency, lifo=first)
         return self._run(op, connection)
 
     def change_delay(
@@ -155,7 +158,8 @@ class AsyncControl(AsyncShell):
         self, job_id: int, *, reset_attempts: bool = False, connection: Any = None
     ) -> Job:
         """Put a completed or failed job back to waiting; its attempts stay counted."""
-        op = control.retry(self.name, check_id(job_id), reset=reset_attempts)
+        reset = check_flag("reset_attempts", reset_attempts)
+        op = control.retry(self.name, check_id(job_id), reset=reset)
         return await self._run(op, connection)
 
     async def retry_all(
@@ -170,7 +174,8 @@ class AsyncControl(AsyncShell):
     ) -> int:
         """Put all failed jobs back to waiting, the oldest first, in batches."""
         asked = check_retry(state, before, name, limit)
-        op = control.retry_all(self.name, **asked, reset=reset_attempts)
+        reset = check_flag("reset_attempts", reset_attempts)
+        op = control.retry_all(self.name, **asked, reset=reset)
         return await self._run(op, connection)
 
     async def promote(self, job_id: int, *, connection: Any = None) -> Job:
@@ -203,7 +208,8 @@ class AsyncControl(AsyncShell):
     ) -> Job:
         """Give a job that has not started another priority."""
         urgency = check_int("priority", priority, 0, MAX_PRIORITY)
-        op = control.change_priority(self.name, check_id(job_id), urgency, lifo=lifo)
+        first = check_flag("lifo", lifo)
+        op = control.change_priority(self.name, check_id(job_id), urgency, lifo=first)
         return await self._run(op, connection)
 
     async def change_delay(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgqueue.ops import jobs as job_ops
 from pgqueue.ops import results
+from pgqueue.options import check_flag
 from pgqueue.shells.base import AsyncShell, Shell
 from pgqueue.shells.checks import check_id, check_range, check_states, check_timeout
 
@@ -110,9 +111,9 @@ class Jobs(Shell):
         Raises:
             JobStateError: a worker runs the job.
         """
-        return self._run(
-            job_ops.remove(self.name, check_id(job_id), children=children), connection
-        )
+        below = check_flag("children", children)
+        op = job_ops.remove(self.name, check_id(job_id), children=below)
+        return self._run(op, connection)
 
 
 class AsyncJobs(AsyncShell):
@@ -158,6 +159,6 @@ class AsyncJobs(AsyncShell):
         self, job_id: int, *, children: bool = True, connection: Any = None
     ) -> bool:
         """Remove a job that is not active; return whether there was one."""
-        return await self._run(
-            job_ops.remove(self.name, check_id(job_id), children=children), connection
-        )
+        below = check_flag("children", children)
+        op = job_ops.remove(self.name, check_id(job_id), children=below)
+        return await self._run(op, connection)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgqueue.ops import queues as queue_ops
+from pgqueue.options import check_flag
 from pgqueue.shells.base import AsyncShell, Shell
 from pgqueue.shells.checks import check_clean, check_states
 
@@ -57,7 +58,8 @@ class Whole(Shell):
         Returns:
             The number of jobs removed.
         """
-        return self._run(queue_ops.drain(self.name, delayed=delayed), connection)
+        op = queue_ops.drain(self.name, delayed=check_flag("delayed", delayed))
+        return self._run(op, connection)
 
     def clean(
         self,
@@ -95,7 +97,8 @@ class Whole(Shell):
             QueueNotEmpty: jobs are active and *force* is not given; nothing was
                 removed, and the queue stays paused.
         """
-        self._run(queue_ops.obliterate(self.name, force=force), connection)
+        op = queue_ops.obliterate(self.name, force=check_flag("force", force))
+        self._run(op, connection)
 
 
 class AsyncWhole(AsyncShell):
@@ -131,7 +134,8 @@ class AsyncWhole(AsyncShell):
 
     async def drain(self, delayed: bool = True, *, connection: Any = None) -> int:
         """Remove the waiting and prioritized jobs, and the delayed ones unless told."""
-        return await self._run(queue_ops.drain(self.name, delayed=delayed), connection)
+        op = queue_ops.drain(self.name, delayed=check_flag("delayed", delayed))
+        return await self._run(op, connection)
 
     async def clean(
         self,
@@ -147,4 +151,5 @@ class AsyncWhole(AsyncShell):
 
     async def obliterate(self, *, force: bool = False, connection: Any = None) -> None:
         """Pause the queue, then remove everything in it."""
-        await self._run(queue_ops.obliterate(self.name, force=force), connection)
+        op = queue_ops.obliterate(self.name, force=check_flag("force", force))
+        await self._run(op, connection)

@@ -10,12 +10,12 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Never, TypeVar, cast, overload
 
 from pgqueue import options, telemetry
 from pgqueue.config import Settings
 from pgqueue.db.pool import aprobe
-from pgqueue.errors import ConfigError
+from pgqueue.errors import ConfigError, UnknownOption
 from pgqueue.worker.batch import Batch, BatchHandler, check_batch, check_one_job
 from pgqueue.worker.emitter import Emitter, Listener
 from pgqueue.worker.handlers import Handlers, check_handler
@@ -100,7 +100,10 @@ class Worker:
         processes: int = 1,
         name: str | None = None,
         dsn: str | None = None,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise UnknownOption.of(type(self), unknown)
         names = [queues] if isinstance(queues, str) else list(queues)
         if not names:
             raise ConfigError.bad("queues", queues, "at least one name")

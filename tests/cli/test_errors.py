@@ -28,7 +28,21 @@ if TYPE_CHECKING:
         (["job", "add", "paint", "x", "NaN"], "not JSON"),
         (["job", "add", "paint", "x", "--delay", "1x"], "--delay takes a duration"),
         (["job", "add", "paint", "x", "--priority", "-1"], "from 0 to 2097151"),
+        (["job", "add", "paint", "x", "--backoff=-3"], "--backoff takes a duration"),
+        (["job", "add", "paint", "x", "--run-at", "2090-01-01"], "has no zone"),
+        (["job", "add", "paint", "x", "--key", ""], "key takes text"),
         (["job", "add", "", "x"], "queue name"),
+        (["job", "add", "q" * 256, "x"], "queue name"),
+        (["job", "add", "paint", "x", '"\\u0000"'], "has a NUL character"),
+        (["job", "add", "paint", "x", '"\\ud800"'], "has a lone surrogate"),
+        (["job", "rm", "paint", "0", "--yes"], "job_id takes a whole number"),
+        (["job", "retry", "paint", "1", "--all"], "ids of jobs, or --all"),
+        (["queue", "clean", "paint", "--yes", "--limit=-1"], "limit takes a whole"),
+        (["queue", "clean", "paint", "--yes", "--grace=-5"], "--grace takes a dur"),
+        (["queue", "clean", "paint", "--yes", "--state", "x"], "'x' is not one of"),
+        (["queue", "obliterate", "paint", "--yes", "--dsn", ""], "--dsn is empty"),
+        (["--dsn", " ", "queue", "drain", "paint", "--yes"], "--dsn is empty"),
+        (["worker", "json:dumps", "-q", "paint", "-c", "0"], "concurrency takes"),
         (["job", "show", "paint", "one"], "not a valid integer"),
         (["job", "ls", "paint", "--state", "lost"], "'lost' is not one of"),
         (["migrate", "--check", "--sql"], "exclude each other"),
@@ -39,6 +53,7 @@ def test_a_mistake_is_one_sentence(
 ) -> None:
     queue.add("x")
     assert words in cli(*arguments).complaint
+    assert queue.counts().total == 1, "nothing was added or removed"
 
 
 def test_a_cursor_of_another_listing_is_refused(cli: Cli, queue: Queue) -> None:

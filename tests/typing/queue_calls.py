@@ -55,7 +55,7 @@ def adding_wrongly(queue: Queue) -> None:
     queue.add("paint", delay="5s")  # type: ignore[arg-type]
     queue.add("paint", priority="high")  # type: ignore[arg-type]
     queue.add("paint", {}, 5)  # type: ignore[call-arg]
-    queue.add("paint", removeOnComplete=True)  # type: ignore[call-arg]
+    queue.add("paint", removeOnComplete=True)  # type: ignore[arg-type]
 
 
 def scheduling(queue: Queue) -> None:

@@ -10,11 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgqueue import AsyncQueue, Backoff, ConfigError, KeepJobs, NewJob, Queue
+from pgqueue import (
+    AsyncQueue,
+    Backoff,
+    ConfigError,
+    KeepJobs,
+    NewJob,
+    Queue,
+    UnknownOption,
+    Worker,
+)
 from pgqueue.backoff import LONGEST, delay_before_retry
 from pgqueue.options import encode_job
 from pgqueue.retention import Retention, resolve
 from pgqueue.stored import NONE, Options, parse_options
+from unit.calling import each_queue, outcome
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nowhere?connect_timeout=1"
 """Whoever connects here gets `DatabaseUnavailable`, so `ConfigError` means no I/O."""
@@ -46,6 +56,8 @@ BAD_OPTIONS: list[tuple[str, Any]] = [
     ("attempts", None),
     *(("backoff", value) for value in BAD_DURATIONS),
     ("backoff", "fixed"),
+    ("backoff", "-5s"),
+    ("backoff", ".5"),
     ("backoff", {"type": "fixed", "delay": 1}),
     ("backoff", Backoff("linear", 1.0)),  # type: ignore[arg-type]
     ("backoff", Backoff("fixed", -1.0)),
@@ -96,6 +108,62 @@ async def test_async_add_names_the_bad_option_before_any_connection(
         await AsyncQueue("paint", dsn=NOWHERE).add("n", **{option: value})
 
 
+UNKNOWN = {
+    "a misspelt one": ({"prioritiy": 1}, r"'prioritiy'; did you mean 'priority'\?"),
+    "BullMQ's spelling": ({"removeOnFail": 1}, r"did you mean 'remove_on_fail'\?"),
+    "another one": ({"colour": "red"}, r"no option 'colour'; there are: delay, run_"),
+}
+
+
+@each_queue
+@pytest.mark.parametrize("case", UNKNOWN)
+def test_an_unknown_option_is_named_before_any_connection(
+    kind: type[Queue | AsyncQueue], case: str
+) -> None:
+    given, message = UNKNOWN[case]
+    with pytest.raises(UnknownOption, match=message):
+        outcome(kind("paint", dsn=NOWHERE).add("n", **given))  # type: ignore[arg-type]
+
+
+@each_queue
+def test_a_queue_and_a_worker_name_an_unknown_option_too(
+    kind: type[Queue | AsyncQueue],
+) -> None:
+    with pytest.raises(UnknownOption, match="'dns'; did you mean 'dsn'"):
+        kind("paint", dns=NOWHERE)  # type: ignore[arg-type]
+    with pytest.raises(UnknownOption, match="did you mean 'concurrency'"):
+        Worker("paint", print, concurency=3)  # type: ignore[arg-type]
+    assert issubclass(UnknownOption, TypeError)
+
+
+@each_queue
+def test_text_is_no_flag_so_that_no_means_no(kind: type[Queue | AsyncQueue]) -> None:
+    queue: Any = kind("paint", dsn=NOWHERE)
+    calls = {
+        "force": queue.obliterate,
+        "delayed": queue.drain,
+        "children": lambda **flag: queue.remove(1, **flag),
+        "reset_attempts": lambda **flag: queue.retry(1, **flag),
+        "lifo": lambda **flag: queue.change_priority(1, 1, **flag),
+        "atomic": lambda **flag: queue.add_bulk([], **flag),
+        "count_only": lambda **flag: queue.add_bulk([], **flag),
+    }
+    for option, call in calls.items():
+        for value in ("no", "", 1, None):
+            with pytest.raises(ConfigError, match=f"^{option}=.*True or False"):
+                outcome(call(**{option: value}))
+    with pytest.raises(ConfigError, match=r"^reset_attempts="):
+        outcome(queue.retry_all(reset_attempts=1))
+
+
+@each_queue
+def test_a_dsn_that_is_no_text_is_refused_without_showing_it(
+    kind: type[Queue | AsyncQueue],
+) -> None:
+    with pytest.raises(ConfigError, match=r"dsn= takes text.* dict$"):
+        kind("paint", dsn={"password": "s3cret"})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", ["", "n" * 256, "a\x00", "\udfff", None, 5, b"n"])
 def test_a_job_or_queue_name_that_cannot_be_stored_is_refused(name: Any) -> None:
     with pytest.raises(ConfigError, match=r"^name="):
@@ -117,16 +185,22 @@ def test_a_job_id_is_a_number_in_range(job_id: Any) -> None:
             call(job_id)
 
 
+@each_queue
 @pytest.mark.parametrize("jobs", [None, 5, "ab", ["n"], [{"name": "n"}], [None]])
-def test_add_bulk_takes_new_jobs_only(jobs: Any) -> None:
+def test_add_bulk_takes_new_jobs_only(
+    kind: type[Queue | AsyncQueue], jobs: Any
+) -> None:
     with pytest.raises(ConfigError, match=r"^jobs="):
-        Queue("paint", dsn=NOWHERE).add_bulk(jobs, atomic=False)
+        outcome(kind("paint", dsn=NOWHERE).add_bulk(jobs, atomic=False))
 
 
-def test_a_bad_job_in_a_list_is_found_before_any_connection_is_made() -> None:
+@each_queue
+def test_a_bad_job_in_a_list_is_found_before_any_connection_is_made(
+    kind: type[Queue | AsyncQueue],
+) -> None:
     jobs = [NewJob("n"), NewJob("n", priority=-1)]
     with pytest.raises(ConfigError, match="priority=-1"):
-        Queue("paint", dsn=NOWHERE).add_bulk(jobs)
+        outcome(kind("paint", dsn=NOWHERE).add_bulk(jobs))
 
 
 def test_a_duration_of_a_backoff_is_no_text() -> None:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgqueue import PayloadError, Queue
+from pgqueue import AsyncQueue, NewJob, PayloadError, Queue
 from pgqueue.payload import MAX_DEPTH, clean_text, decode, encode
+from unit.calling import each_queue, outcome
 from unit.test_options import NOWHERE
 
 MIB = 1024 * 1024
@@ -57,11 +58,17 @@ BAD = {
 }
 
 
+@each_queue
 @pytest.mark.parametrize("case", BAD)
-def test_data_that_cannot_be_stored_is_refused_before_any_connection(case: str) -> None:
+def test_data_that_cannot_be_stored_is_refused_before_any_connection(
+    kind: type[Queue | AsyncQueue], case: str
+) -> None:
     value, reason = BAD[case]
+    queue = kind("paint", dsn=NOWHERE)
     with pytest.raises(PayloadError, match=f"data of job 'n'.*{reason}"):
-        Queue("paint", dsn=NOWHERE).add("n", value)
+        outcome(queue.add("n", value))
+    with pytest.raises(PayloadError, match=f"data of job 'n'.*{reason}"):
+        outcome(queue.add_bulk([NewJob("m"), NewJob("n", value)]))
 
 
 @pytest.mark.parametrize(
