@@ -113,6 +113,31 @@ def test_a_fork_while_other_threads_use_the_queue(dsn: str, sql: Sql) -> None:
     assert_consistent(sql)
 
 
+def test_an_async_queue_that_was_used_before_a_fork_works_in_the_child(
+    dsn: str, sql: Sql
+) -> None:
+    queue = AsyncQueue("paint", dsn=dsn)
+
+    async def add() -> None:
+        await queue.add("n")
+        from pgqueue.db import pool  # noqa: PLC0415
+
+        async with pool.aconnection(queue._settings, queue) as connection:
+            await queue.add("pid", connection.info.backend_pid)
+
+    with asyncio.Runner() as parent:
+        parent.run(add())
+        assert wait([fork(lambda: asyncio.run(add())) for _ in range(2)]) == [0, 0]
+        parent.run(add())
+        parent.run(queue.close())
+    with Queue("paint", dsn=dsn) as looking:
+        pids = [job.data for job in looking.jobs() if job.name == "pid"]
+    assert len(pids) == 4
+    assert pids[0] == pids[3], "the parent's connection is still its own"
+    assert len(set(pids)) == 3
+    assert_consistent(sql)
+
+
 def test_a_child_that_exits_the_ordinary_way_disturbs_nobody(dsn: str) -> None:
     script = (
         "import os, sys\n"
