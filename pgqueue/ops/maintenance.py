@@ -77,10 +77,10 @@ def trim(queue_id: int) -> Op[int]:
     return trimmed
 
 
-def sweep_logs(queue_id: int, after: int) -> Op[int]:
-    """Remove log lines of jobs that are gone; return where the next call begins."""
+def sweep_traces(queue_id: int, after: int) -> Op[int]:
+    """Remove what was told of jobs that are gone; return where the next call begins."""
     params = {"queue_id": queue_id, "after": after, "limit": BATCH}
-    rows = yield Statement("sweep_logs", params)
+    rows = yield Statement("sweep_traces", params)
     return rows[0][0] or 0
 
 

@@ -139,7 +139,7 @@ class Runner:
             await drive(maintenance.prune(queue_id, 0.0))
             await drive(maintenance.trim(queue_id))
             await drive(maintenance.settle_queue(queue_id))
-            await drive(maintenance.sweep_logs(queue_id, 0))
+            await drive(maintenance.sweep_traces(queue_id, 0))
         await drive(leases.sign_off(self._id))
 
     async def _recover(self) -> None:

@@ -108,7 +108,7 @@ class Maintenance:
             await arun(connection, ops.settle_queue(queue_id), schema)
             await arun(connection, groups.trim_rates(queue_id), schema)
             swept = self._swept.get(queue_id, 0)
-            op = ops.sweep_logs(queue_id, swept)
+            op = ops.sweep_traces(queue_id, swept)
             self._swept[queue_id] = await arun(connection, op, schema)
             if pruned:
                 telemetry.emit("jobs.pruned", queue=name, count=pruned)

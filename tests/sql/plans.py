@@ -96,7 +96,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "save_log": {"queue_id": 1, "lease_id": 1, "job_id": 7, "line": "l", "keep": 5},
     "list_logs": {"queue": "paint", "job_id": 7, "after": 0, "start": 0, "limit": 50},
     "count_logs": {"queue": "paint", "job_id": 7},
-    "sweep_logs": {"queue_id": 1, "after": 0, "limit": 50},
+    "sweep_traces": {"queue_id": 1, "after": 0, "limit": 50},
     "expire_dedup": {"queue_id": 1, "limit": 50},
     "settle_dedup": {"queue_id": 1, "job_ids": [7]},
     "note_event": {"queue": "paint", "name": "n", "data": None},
@@ -250,6 +250,9 @@ FEW = {"recover_jobs": {"lease", "worker"}}
 """Tables that a statement does read through: as many rows as there are claims."""
 
 LOOKED_UP = {"job": "(id|key)", "attempt": "job_id", "progress": "job_id"}
+
+WALKED = {"sweep_traces": ["((queue_id = $1) AND (job_id > $2))"]}
+"""Where a statement does walk over one of these tables, a batch at a time."""
 
 
 def blind_lookups(top: dict[str, Any]) -> list[str]:

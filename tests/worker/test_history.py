@@ -10,6 +10,7 @@ import pytest
 from claims import HandWorker
 from isolated_handlers import by_kind
 from pgqueue import ConfigError, JobNotFound, LeaseLost, LogLine, Queue, Worker
+from pgqueue.compat.bullmq import reading
 from pgqueue.db.run import run
 from pgqueue.ops import control, history, maintenance
 from working import KINDS, drain
@@ -127,19 +128,22 @@ def test_a_queue_logs_to_a_job_in_any_state_and_reads_by_pages(queue: Queue) -> 
     queue.remove(job.id)
 
 
-def test_lines_logged_while_their_job_went_are_swept(
+def test_what_others_told_of_a_job_while_it_went_is_swept(
     dsn: str, queue: Queue, sql: Sql
 ) -> None:
     job, gone = queue.add("paint"), queue.add("paint")
     queue.log(job.id, "stays")
     for _ in range(3):
         queue.log(gone.id, "goes")
+    for each in (job, gone):
+        run(sql.connection, reading.set_progress(queue.name, each.id, 42), "pgqueue")
     sql.run("DELETE FROM pgqueue.ready WHERE job_id = %s", [gone.id])
     sql.run("DELETE FROM pgqueue.job WHERE id = %s", [gone.id])
     queue_id = sql.value("SELECT id FROM pgqueue.queue")
-    after = run(sql.connection, maintenance.sweep_logs(queue_id, 0), "pgqueue")
+    after = run(sql.connection, maintenance.sweep_traces(queue_id, 0), "pgqueue")
     assert after == 0
     assert sql.value("SELECT string_agg(line, ',') FROM pgqueue.log") == "stays"
+    assert sql.all("SELECT job_id FROM pgqueue.progress") == [(job.id,)]
 
 
 @each_kind
