@@ -38,6 +38,9 @@ options = st.fixed_dictionaries(
         "lifo": st.booleans(),
         "group": st.sampled_from([None, None, *GROUPS]),
         "attempts": st.sampled_from([1, 2]),
+        "expires": st.sampled_from([None, None, None, 1000, 3000]),
+        "keep_logs": st.sampled_from([None, None, 0, 1, 2]),
+        "stack_limit": st.sampled_from([None, None, 1]),
         "remove_on_complete": keeps,
         "remove_on_fail": keeps,
     }

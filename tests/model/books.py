@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from model.records import Record, Settled
+from pgqueue.ops.maintenance import STALLED
 from pgqueue.retention import Retention, resolve
 
 if TYPE_CHECKING:
@@ -14,53 +16,6 @@ if TYPE_CHECKING:
 WAITING = ("waiting", "delayed", "waiting_children")
 FINISHED = ("completed", "failed")
 AGES = {"completed": 604800.0, "failed": 2592000.0}
-
-
-@dataclass
-class Record:
-    """One job.
-
-    Attributes:
-        place: where it stands in the order of its state; learnt from the database.
-        due: when it may run; `gone_at`: when its retention ends; by the books' clock.
-        runs: how many rows its failed attempts have.
-    """
-
-    id: int
-    queue: str
-    state: str
-    priority: int = 0
-    attempts: int = 1
-    attempt: int = 0
-    stalled: int = 0
-    runs: int = 0
-    due: float | None = None
-    parent: int | None = None
-    group: str | None = None
-    key: str | None = None
-    rules: dict[str, Any] = field(default_factory=dict)
-    added_at: float = 0.0
-    finished_at: float = 0.0
-    gone_at: float | None = None
-    newest: int | None = None
-    place: float = 0.0
-    fresh: bool = True
-    flow: bool = False
-    holder: int | None = None
-
-
-@dataclass
-class Settled:
-    """What a child left for its parent."""
-
-    state: str
-    policy: str
-    counted: bool = False
-
-    @property
-    def counts(self) -> bool:
-        failed = self.state == "failed" and self.policy in ("fail", "continue")
-        return failed and not self.counted
 
 
 @dataclass
@@ -120,7 +75,7 @@ class Books:
         for job in jobs:
             job.attempt += 1
             self.put(job, "active")
-            job.holder = worker
+            job.holder, job.started_at = worker, self.now
             if job.queue in self.rate:
                 self.starts.append((job.queue, self.now))
 
@@ -171,11 +126,11 @@ class Books:
         key = "remove_on_complete" if state == "completed" else "remove_on_fail"
         return resolve(job.rules.get(key), None)
 
-    def finish(self, job: Record, state: str) -> int | None:
+    def finish(self, job: Record, state: str, reason: str = "") -> int | None:
         """Finish a job as a worker does; one that is not kept goes at once."""
         rule = self.rule(job, state)
         if state == "failed":
-            job.runs += 1
+            job.fail(reason)
             if job.attempt >= job.attempts:
                 self.tell(job, "retries_exhausted")
         parent = self.end(job, state, rule)
@@ -267,7 +222,7 @@ class Books:
             self.tell(job, "stalled")
             job.stalled += 1
             if job.stalled > max_stalled:
-                job.runs += 1
+                job.failures.append((job.attempt, STALLED))
                 up = self.end(job, "failed", self.rule(job, "failed"))
                 parents |= set() if up is None else {up}
             else:

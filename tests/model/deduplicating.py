@@ -10,7 +10,7 @@ from model.books import FINISHED, Books
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from model.books import Record
+    from model.records import Record
     from pgqueue import Dedup
 
 Place = tuple[str, str]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from model.deduplicating import DedupBooks
 
 if TYPE_CHECKING:
-    from model.books import Record
+    from model.records import Record
 
 Place = tuple[str, str]
 WINDOW = 1000

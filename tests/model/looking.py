@@ -11,7 +11,7 @@ from model.lines import EVER, Allowed
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from model.lines import LineBooks
+    from model.cadences import ScheduleBooks
 
 JOBS = """
     WITH standing AS (
@@ -28,11 +28,16 @@ JOBS = """
             NULL, attempt, stalled FROM pgqueue.finished
     )
     SELECT j.id, q.name, s.state, coalesce(s.priority & 2097151, j.priority), s.attempt,
-        s.stalled, s.place,
-        (SELECT count(*) FROM pgqueue.attempt a
-            WHERE a.queue_id = j.queue_id AND a.job_id = j.id)
+        s.stalled, s.place, j.data, p.value, (
+            SELECT json_agg(json_build_array(a.attempt, a.error)
+                ORDER BY a.finished_at, a.attempt)
+            FROM pgqueue.attempt a WHERE a.queue_id = j.queue_id AND a.job_id = j.id
+        ), (
+            SELECT json_agg(l.line ORDER BY l.id)
+            FROM pgqueue.log l WHERE l.queue_id = j.queue_id AND l.job_id = j.id)
     FROM pgqueue.job j JOIN pgqueue.queue q ON q.id = j.queue_id
     JOIN standing s ON s.queue_id = j.queue_id AND s.job_id = j.id
+    LEFT JOIN pgqueue.progress p ON p.queue_id = j.queue_id AND p.job_id = j.id
 """
 
 ARRIVALS = """
@@ -54,14 +59,27 @@ STARTS = """
     WHERE r.passed_at > clock_timestamp() GROUP BY 1, 2
 """
 
+SCHEDULES = """
+    SELECT q.name, s.key, s.job_id, s.iteration, s.behind, s.paused,
+        date_part('epoch', s.next_at - now.instant),
+        date_part('epoch', s.last_at - now.instant)
+    FROM pgqueue.schedule s JOIN pgqueue.queue q ON q.id = s.queue_id
+    CROSS JOIN (SELECT clock_timestamp() AS instant) AS now
+"""
+ABOUT = 45.0
+"""How long a game may take, in seconds; nothing happens so near to something else."""
 
-def check(connection: Connection[Any], books: LineBooks, followed: str) -> None:
+
+def check(connection: Connection[Any], books: ScheduleBooks, followed: str) -> None:
     """Compare the database with the books, and learn the new places from it."""
     assert broken_rules(connection) == []
     rows = connection.execute(JOBS).fetchall()
     jobs = books.jobs
     assert {row[0]: row[1:6] + row[7:] for row in rows} == {
-        j.id: (j.queue, j.state, j.priority, j.attempt, j.stalled, j.runs)
+        j.id: (
+            *(j.queue, j.state, j.priority, j.attempt, j.stalled, j.data, j.progress),
+            *([list(one) for one in j.failures] or None, j.lines or None),
+        )
         for j in jobs.values()
     }
     for row in rows:
@@ -101,9 +119,10 @@ def check(connection: Connection[Any], books: LineBooks, followed: str) -> None:
         }
     )
     check_groups(connection, books)
+    check_schedules(connection, books)
 
 
-def check_groups(connection: Connection[Any], books: LineBooks) -> None:
+def check_groups(connection: Connection[Any], books: ScheduleBooks) -> None:
     """Compare the line, what comes to it, and what groups may do and did."""
     arrivals: dict[str, list[Any]] = {}
     for queue, *arrival in connection.execute(ARRIVALS):
@@ -132,3 +151,17 @@ def check_groups(connection: Connection[Any], books: LineBooks) -> None:
     starts = connection.execute(STARTS).fetchall()
     counted = Counter(place for place, at in books.group_starts if at == books.now)
     assert {row[:2]: row[2] for row in starts} == counted
+
+
+def check_schedules(connection: Connection[Any], books: ScheduleBooks) -> None:
+    """Compare schedules: their pending jobs, what they have made, and when."""
+    found = {row[:2]: row[2:] for row in connection.execute(SCHEDULES)}
+    assert {place: row[:4] for place, row in found.items()} == {
+        place: (one.job, one.count, one.behind, one.paused)
+        for place, one in books.schedules.items()
+    }
+    for place, one in books.schedules.items():
+        for told, is_so in zip(found[place][4:], (one.next, one.last), strict=True):
+            assert (told is None) == (is_so is None)
+            if told is not None and is_so is not None:
+                assert abs(books.now + told - is_so) < ABOUT, f"{place} fires then"

@@ -1,6 +1,6 @@
 """Rules of time: it passes, jobs come due, maintenance makes its rounds.
 
-Time is moved by moving what the rows say.
+Time is moved by moving what the rows say, as it is for tests of applications.
 """
 
 from __future__ import annotations
@@ -16,26 +16,10 @@ from pgqueue.ops import maintenance
 from pgqueue.ops.core import Statement
 from pgqueue.ops.flows import FIRST, release_forgotten
 from pgqueue.ops.groups import trim_rates
+from pgqueue.ops.testing import shift_clock
 
 STEP = 1300.0
 """How far time is moved; every delay is a multiple of 1000, so nothing is due about now."""
-
-BY = f"interval '{STEP} seconds'"
-LATER = ";".join(
-    f"UPDATE pgqueue.{table} SET "
-    + ", ".join(f"{column} = {column} - {BY}" for column in columns)
-    for table, columns in {
-        "job": ["created_at"],
-        "delayed": ["run_at"],
-        "blocked": ["run_at"],
-        "finished": ["finished_at", "expires_at"],
-        "dedup": ["expires_at"],
-        "rate": ["claimed_at"],
-        "queue": ["limited_until"],
-        "line": ["until"],
-        "group_rate": ["claimed_at", "passed_at"],
-    }.items()
-)
 
 
 class Passing(Table):
@@ -43,10 +27,7 @@ class Passing(Table):
 
     @rule()
     def time_passes(self) -> None:
-        for player in self.players.values():
-            # Or a start that is moved might meet an older one.
-            run(self.connection, trim_rates(player.queue_id), "pgqueue")
-        self.connection.execute(LATER)
+        run(self.connection, shift_clock(STEP), "pgqueue")
         self.books.now += STEP
         for name, player in self.players.items():
             due = [
@@ -64,6 +45,8 @@ class Passing(Table):
         run(self.connection, release_forgotten(FIRST), "pgqueue")
         books = self.books
         books.release({j.id for j in books.jobs.values()})
+        self.mend()
+        self.adopt()
         for name, player in self.players.items():
             run(self.connection, maintenance.prune(player.queue_id, 0.0), "pgqueue")
             over = [

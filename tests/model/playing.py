@@ -10,7 +10,8 @@ from pgqueue.db.run import run
 from pgqueue.ops import leases
 from pgqueue.ops.core import Statement
 from pgqueue.ops.flows import release
-from pgqueue.worker.active_job import ActiveJob
+from pgqueue.ops.schedules import Begun, advance
+from pgqueue.worker.active_job import ActiveJob, Done
 from pgqueue.worker.emitter import Emitter
 from pgqueue.worker.finisher import Finisher
 from pgqueue.worker.intake import Intake
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
+    from pgqueue.worker.committer import Committer
     from pgqueue.worker.outcome import Outcome
 
 IN_LINE = """
@@ -77,7 +79,23 @@ class Player:
                 line = self.connection.execute(IN_LINE, [self.queue_id])
                 self.line = [group for (group,) in line]
             rows = self.send(intake.claim(self.id, limit, 0.0))
-        return [ActiveJob(self.queue, self.queue_id, row) for row in rows]
+        claimed = [ActiveJob(self.queue, self.queue_id, row) for row in rows]
+        for job in claimed:
+            job.reporter = Speaker(self.connection, self.id)
+        return claimed
+
+    def pass_on(self, claimed: Sequence[ActiveJob]) -> None:
+        """Let the schedules of jobs that have begun go on."""
+        begun = [
+            Begun(self.queue_id, job.schedule, job.id)
+            for job in claimed
+            if job.schedule is not None
+        ]
+        if begun:
+            held, _, problems = run(self.connection, advance(begun), "pgqueue")
+            assert not problems
+            # Held by nobody, one that finds nothing has gone on already.
+            assert held <= set(begun)
 
     def finish(
         self, ended: Sequence[tuple[ActiveJob, Outcome]], *, releases: bool
@@ -104,3 +122,29 @@ class Player:
         text = statements.load(statement.name)
         cursor = self.connection.execute(text, statement.params)
         return cursor.fetchall() if cursor.description else []
+
+
+class Speaker:
+    """How the calls of a played job reach the database: at once, on the connection."""
+
+    def __init__(self, connection: Connection[Any], worker_id: int) -> None:
+        self.connection = connection
+        self.worker_id = worker_id
+
+    @property
+    def committer(self) -> Committer:
+        raise NotImplementedError("no job is played in a transaction of its own")
+
+    def progress(self, job: ActiveJob, value: str) -> Done:
+        """Store progress, guarded by the lease."""
+        return self.call(
+            job,
+            leases.save_progress(
+                self.worker_id, job.queue_id, job.lease_id, job.id, value
+            ),
+        )
+
+    def call(self, _: ActiveJob, op: Any) -> Any:
+        """Run an operation of a job's own."""
+        found = run(self.connection, op, "pgqueue")
+        return Done() if found is None else found

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from model.adding import Adding, options, rules
+from model.adding import options, rules
 from model.table import queues, some, which
+from model.telling import Telling
+from pgqueue import WaitForChildren
 from pgqueue.db.run import run
 from pgqueue.ops import maintenance
 from pgqueue.ops.flows import release
-from pgqueue.worker.outcome import CHILDREN, COMPLETED, RELEASED, Outcome
+from pgqueue.worker.executor import prepare
+from pgqueue.worker.outcome import COMPLETED, RELEASED, Expired, Outcome, failed
 
 if TYPE_CHECKING:
-    from model.books import Record
+    from model.records import Record
     from pgqueue import Dedup
     from pgqueue.worker.active_job import ActiveJob
 
@@ -25,12 +28,13 @@ endings = st.sampled_from(
 )
 
 
-class Running(Adding):
+class Running(Telling):
     """Runs."""
 
     @some("waiting")
-    @rule(name=queues, limit=st.integers(1, 3))
-    def claim(self, name: str, limit: int) -> None:
+    @rule(name=queues, limit=st.integers(1, 3), passes_on=st.integers(0, 3))
+    def claim(self, name: str, limit: int, passes_on: int = 1) -> None:
+        """Let jobs run; mostly their worker lives to let their schedules go on."""
         books, player = self.books, self.players[name]
         grouped = name in books.grouped
         claimed = player.claim(limit, limited=books.limited(name), grouped=grouped)
@@ -46,6 +50,9 @@ class Running(Adding):
         assert [job.id for job in claimed] == [job.id for job in expected]
         books.start(expected, player.id)
         self.held += claimed
+        if passes_on:
+            player.pass_on(claimed)
+            books.begun(expected)
 
     @rule(name=queues, given=options, dedup=rules)
     def add_and_claim(self, name: str, given: dict[str, Any], dedup: Dedup) -> None:
@@ -86,11 +93,18 @@ class Running(Adding):
         for active, outcome in ended:
             parents.add(self.note(self.books.jobs[active.id], outcome))
         self.books.settle_ids(ids)
+        self.sweep_behind()
         if releases:
             self.books.release({one for one in parents if one is not None})
 
     def outcome(self, active: ActiveJob, ending: str, delay: float) -> Outcome:
         job = self.books.jobs[active.id]
+        try:
+            prepare(active)
+        except Expired as error:
+            assert job.late(job.started_at)
+            return failed(active, error)
+        assert not job.late(job.started_at)
         if ending == "again":
             ending = "retry" if job.attempt < job.attempts else "failed"
         return {
@@ -100,20 +114,22 @@ class Running(Adding):
             "retry": Outcome("retry", reason="it broke", delay=delay),
             "later": Outcome("later", delay=delay),
             "released": RELEASED,
-            "children": CHILDREN,
+            "children": failed(active, WaitForChildren()),
         }[ending]
 
     def note(self, job: Record, outcome: Outcome) -> int | None:
         """Enter an outcome in the books; return who may go on."""
         books, ending = self.books, outcome.ending
         if ending in ("completed", "failed"):
-            return books.finish(job, ending)
+            return books.finish(job, ending, outcome.reason)
         if ending == "children":
             job.attempt -= 1
             books.put(job, "waiting_children")
             return job.id
-        job.attempt -= ending != "retry"
-        job.runs += ending == "retry"
+        if ending == "retry":
+            job.fail(outcome.reason)
+        else:
+            job.attempt -= 1
         job.due = books.now + outcome.delay if ending != "released" else None
         books.ready(job)
         return None

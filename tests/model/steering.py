@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from model.books import FINISHED, Record
+from model.books import FINISHED
 from model.table import STATES, Table, queues, some, which
 from pgqueue import JobError
+
+if TYPE_CHECKING:
+    from model.records import Record
 
 
 class Steering(Table):
@@ -80,6 +83,7 @@ class Steering(Table):
                 assert job.state == "active"
             else:
                 assert job.state != "active"
+                job.data = {"n": which}
 
     @some(*STATES)
     @rule(which=which)

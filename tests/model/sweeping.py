@@ -50,8 +50,10 @@ class Sweeping(Table):
     @rule(name=queues, delayed=st.booleans())
     def drain(self, name: str, delayed: bool) -> None:
         books = self.books
+        next_ones = books.pending(name)
         first = books.of(name, "delayed") if delayed else []
-        waiting = books.of(name, "waiting")
+        first = [job for job in first if job.id not in next_ones]
+        waiting = [j for j in books.of(name, "waiting") if j.id not in next_ones]
         count = self.queues[name].drain(delayed, connection=self.connection)
         assert count == len(first) + len(waiting)
         books.forget(first)
@@ -75,6 +77,7 @@ class Sweeping(Table):
             found = [j for j in found if state != "waiting" or not j.priority]
             found = [j for j in found if state != "paused" or name in books.paused]
         if state not in FINISHED:
+            found = [j for j in found if j.id not in books.pending(name)]
             found.sort(key=lambda j: j.id)
         edge = books.now - grace
         done = state in FINISHED
@@ -100,6 +103,8 @@ class Sweeping(Table):
             (job, self.players[name].id) for job in self.held if job.queue == name
         ]
         self.held = [job for job in self.held if job.queue != name]
+        for place in [place for place in books.schedules if place[0] == name]:
+            del books.schedules[place]
         books.forget(active)
         for state in ("waiting_children", "delayed", "waiting"):
             books.forget(books.of(name, state))

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition
 
-from model.books import FINISHED, Record
+from model.books import FINISHED
+from model.cadences import ScheduleBooks
 from model.deduplicating import Standing
-from model.lines import LineBooks
 from model.looking import check
 from model.playing import Player
+from model.records import Record
 from pgqueue import FlowProducer, Queue
+from pgqueue.db.run import run
+from pgqueue.ops.schedules import repair
 
 if TYPE_CHECKING:
     import psycopg
@@ -23,6 +26,7 @@ QUEUES = ("a", "b")
 GROUPS = ("g", "h", "i")
 FOLLOWED = "a"
 STATES = ("waiting", "delayed", "waiting_children", "active", *FINISHED)
+LIMITS = ("expires", "keep_logs", "stack_limit")
 TABLES = [
     "queue",
     "job",
@@ -56,6 +60,10 @@ FOLLOW = """
     INSERT INTO pgqueue.subscriber (queue_id, consumer, xid, event_id, seen_at)
     SELECT id, 'books', 0, 0, clock_timestamp() FROM followed
 """
+PENDING = """
+    SELECT s.job_id FROM pgqueue.schedule s JOIN pgqueue.queue q ON q.id = s.queue_id
+    WHERE q.name = %s AND s.key = %s
+"""
 STANDS = """
     SELECT d.job_id FROM pgqueue.dedup d JOIN pgqueue.queue q ON q.id = d.queue_id
     WHERE q.name = %s AND d.dedup_id = %s
@@ -80,7 +88,7 @@ class Table(RuleBasedStateMachine):
     @initialize(grouped=st.sampled_from([(), ("a",), ("b",), QUEUES]))
     def begin(self, grouped: tuple[str, ...]) -> None:
         self.connection.execute(EMPTY)
-        self.books = LineBooks()
+        self.books = ScheduleBooks()
         self.queues = {name: Queue(name, dsn="postgresql://") for name in QUEUES}
         self.players = {name: Player(self.connection, name) for name in QUEUES}
         self.flows = FlowProducer(dsn="postgresql://")
@@ -89,6 +97,9 @@ class Table(RuleBasedStateMachine):
         self.saved: Any = None
         self.has_groups = grouped
         self.connection.execute(FOLLOW, [FOLLOWED])
+        now = self.connection.execute("SELECT clock_timestamp()").fetchone()
+        assert now is not None
+        self.origin = now[0]
 
     def pick(self, which: int, *states: str) -> Record | None:
         """Return one of the jobs in some states."""
@@ -115,6 +126,7 @@ class Table(RuleBasedStateMachine):
             attempts=given["attempts"],
             due=due,
             group=given["group"],
+            limits={key: given[key] for key in LIMITS},
             rules={key: given[key] for key in given if key.startswith("remove_on")},
             **more,
         )
@@ -122,10 +134,32 @@ class Table(RuleBasedStateMachine):
     def look(self) -> None:
         """Compare the database with the books, and learn from it what only it knows."""
         self.adopt()
+        if self.books.stuck():
+            self.mend()
+            self.adopt()
         check(self.connection, self.books, FOLLOWED)
 
+    def mend(self) -> None:
+        """Let schedules go on whose pending job is gone, as maintenance does."""
+        ids = [player.queue_id for player in self.players.values()]
+        assert run(self.connection, repair(ids), "pgqueue") == []
+        self.books.repair()
+
     def adopt(self) -> None:
-        """Take in what was kept back and has been added; only its id is new."""
+        """Take in what was kept back, or is the next of a schedule; only ids are new."""
+        for queue, key in self.books.due_jobs:
+            found = self.connection.execute(PENDING, [queue, key]).fetchone()
+            one = self.books.schedules.get((queue, key))
+            if one is not None:
+                assert found is not None, f"schedule {key} has no job"
+                one.job = found[0]
+                late = (one.next or 0.0) - self.books.now
+                new = self.entered(found[0], queue, {**one.given, "delay": late})
+                new.occurrence = one.next
+                if late <= 0:
+                    new.state, new.due = "waiting", None
+                self.books.add(new)
+        self.books.due_jobs.clear()
         for (queue, dedup_id), given in self.books.owed:
             found = self.connection.execute(STANDS, [queue, dedup_id]).fetchone()
             assert found is not None, f"what was kept back for {dedup_id} was not added"

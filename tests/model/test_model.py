@@ -20,6 +20,7 @@ from model.committing import Committing
 from model.grouping import Grouping
 from model.passing import Passing
 from model.running import Running
+from model.scheduling import Scheduling
 from model.steering import Steering
 from model.sweeping import Sweeping
 
@@ -27,7 +28,7 @@ EXAMPLES = int(os.environ.get("PGQUEUE_HYPOTHESIS", "40"))
 SHRINKS = bool(os.environ.get("PGQUEUE_HYPOTHESIS_SHRINK"))
 
 
-class Game(Running, Passing, Steering, Sweeping, Grouping, Committing):
+class Game(Running, Passing, Steering, Sweeping, Grouping, Scheduling, Committing):
     """All rules together."""
 
 
