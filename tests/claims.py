@@ -11,7 +11,7 @@ import psycopg
 from pgqueue import sql as statements
 from pgqueue.db.run import run
 from pgqueue.ops import leases
-from pgqueue.ops.flows import Parent, release
+from pgqueue.ops.releasing import Parent, release
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

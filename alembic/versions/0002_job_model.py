@@ -920,11 +920,45 @@ END
 $$
 """
 
+# Lets parents go on in the very transaction that settled their children. Returns those
+# that it left waiting, the queue and the id of each in turn: of two last children that
+# are settled at the same moment each overlooks the other, so these are to be looked at
+# once more after the commit; maintenance does it for who cannot.
+RELEASE_NOW = """
+CREATE FUNCTION pgqueue.release_now(queue_ids integer[], job_ids bigint[])
+RETURNS bigint[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    kept bigint[] := '{}';
+BEGIN
+    WHILE job_ids IS NOT NULL LOOP
+        WITH asked AS MATERIALIZED (
+            SELECT DISTINCT a.queue_id, a.job_id
+            FROM unnest(queue_ids, job_ids) AS a(queue_id, job_id)
+        ), gone AS MATERIALIZED (
+            SELECT r.* FROM pgqueue.release(queue_ids, job_ids) AS r
+        )
+        SELECT kept || ARRAY(
+                SELECT p.part FROM asked a
+                CROSS JOIN LATERAL (VALUES (1, a.queue_id), (2, a.job_id)) AS p(nth, part)
+                WHERE NOT EXISTS (SELECT FROM gone g
+                    WHERE g.queue_id = a.queue_id AND g.job_id = a.job_id)
+                ORDER BY a.queue_id, a.job_id, p.nth),
+            array_agg(g.parent_queue_id) FILTER (WHERE g.parent_id IS NOT NULL),
+            array_agg(g.parent_id) FILTER (WHERE g.parent_id IS NOT NULL)
+        INTO kept, queue_ids, job_ids FROM gone g;
+    END LOOP;
+    RETURN kept;
+END
+$$
+"""
+
 # Fails those of the jobs that do not run, and settles what hangs on them.
 CANCEL_WAITING = """
 CREATE FUNCTION pgqueue.cancel_waiting(in_queue integer, ids bigint[])
-RETURNS SETOF bigint
+RETURNS TABLE (job_id bigint, parents bigint[])
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+#variable_conflict use_column
 DECLARE
     stopped bigint[];
     up_queues integer[];
@@ -1004,12 +1038,10 @@ BEGIN
         RETURN;
     END IF;
     PERFORM pgqueue.settle_dedup(in_queue, stopped);
-    WHILE up_jobs IS NOT NULL LOOP
-        SELECT array_agg(r.parent_queue_id), array_agg(r.parent_id)
-        INTO up_queues, up_jobs
-        FROM pgqueue.release(up_queues, up_jobs) AS r WHERE r.parent_id IS NOT NULL;
-    END LOOP;
-    RETURN QUERY SELECT unnest(stopped);
+    RETURN QUERY
+    SELECT s.id, CASE s.nth WHEN 1 THEN parents_left END
+    FROM (SELECT pgqueue.release_now(up_queues, up_jobs) AS parents_left) AS r
+    CROSS JOIN unnest(stopped) WITH ORDINALITY AS s(id, nth);
 END
 $$
 """
@@ -1031,11 +1063,10 @@ $$
 """
 
 # Deletes the bodies of jobs whose state row is gone, and all that belongs to them.
-# Parents that waited for one of them go on; if two of the last are removed at the same
-# moment, maintenance finds what each of them missed.
+# Parents that waited for one of them go on; those to be looked at again are returned.
 FORGET = """
 CREATE FUNCTION pgqueue.forget(in_queue integer, job_ids bigint[], pruned boolean)
-RETURNS integer
+RETURNS bigint[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
     up_queues integer[];
@@ -1071,12 +1102,7 @@ BEGIN
     )
     SELECT array_agg(f.parent_queue_id), array_agg(f.parent_id) INTO up_queues, up_jobs
     FROM freed f;
-    WHILE up_jobs IS NOT NULL LOOP
-        SELECT array_agg(r.parent_queue_id), array_agg(r.parent_id)
-        INTO up_queues, up_jobs
-        FROM pgqueue.release(up_queues, up_jobs) AS r WHERE r.parent_id IS NOT NULL;
-    END LOOP;
-    RETURN cardinality(job_ids);
+    RETURN pgqueue.release_now(up_queues, up_jobs);
 END
 $$
 """
@@ -1214,7 +1240,8 @@ DROPS = (
     "DROP VIEW pgqueue.line_room",
     "DROP FUNCTION pgqueue.add_occurrence",
     "DROP FUNCTION pgqueue.room",
-    "DROP FUNCTION pgqueue.disown, pgqueue.forget, pgqueue.release, pgqueue.settle_dedup,"
+    "DROP FUNCTION pgqueue.disown, pgqueue.forget, pgqueue.release, pgqueue.release_now,"
+    " pgqueue.settle_dedup,"
     " pgqueue.add_special, pgqueue.repend, pgqueue.is_over, pgqueue.cancel_waiting",
     "DROP VIEW pgqueue.releasable",
     "DROP FUNCTION pgqueue.add_jobs, pgqueue.add",
@@ -1261,6 +1288,7 @@ def upgrade() -> None:
         SETTLE_DEDUP,
         RELEASABLE,
         RELEASE,
+        RELEASE_NOW,
         DISOWN,
         FORGET,
         CANCEL_WAITING,

@@ -118,7 +118,10 @@ async def run_atomic(connection: Connection, atomic: Atomic[T], schema: str) -> 
     """Run an operation whose statements stand or fall together."""
     if not connection.is_in_transaction():
         async with connection.transaction():
-            return await run(connection, atomic.op, schema)
+            value = await run(connection, atomic.op, schema)
+        if atomic.then is not None:
+            await run(connection, atomic.then, schema)
+        return value
     if not atomic.savepoint:
         return await run(connection, atomic.op, schema)
     # Not `connection.transaction()`: it refuses a transaction that was begun by hand.

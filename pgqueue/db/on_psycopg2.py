@@ -141,6 +141,8 @@ def run_atomic(connection: Connection, atomic: Atomic[T], schema: str) -> T:
                 execute(connection, Statement(end, {}), schema)
         raise
     execute(connection, Statement(end or "commit_transaction", {}), schema)
+    if atomic.then is not None and not end:
+        run(connection, atomic.then, schema)
     return value
 
 

@@ -100,7 +100,7 @@ def run_atomic(connection: SyncConnection, atomic: Atomic[T], schema: str) -> T:
     try:
         with connection.transaction():
             try:
-                return run(connection, atomic.op, schema)
+                value = run(connection, atomic.op, schema)
             except BaseException as error:
                 ours = error
                 raise
@@ -108,6 +108,9 @@ def run_atomic(connection: SyncConnection, atomic: Atomic[T], schema: str) -> T:
         if error is not ours and (better := translated(error, connection)):
             raise better from error
         raise
+    if atomic.then is not None and connection.autocommit:
+        run(connection, atomic.then, schema)
+    return value
 
 
 async def arun(connection: AsyncConnection, op: Op[T] | Atomic[T], schema: str) -> T:
@@ -159,7 +162,7 @@ async def arun_atomic(connection: AsyncConnection, atomic: Atomic[T], schema: st
     try:
         async with connection.transaction():
             try:
-                return await arun(connection, atomic.op, schema)
+                value = await arun(connection, atomic.op, schema)
             except BaseException as error:
                 ours = error
                 raise
@@ -167,6 +170,9 @@ async def arun_atomic(connection: AsyncConnection, atomic: Atomic[T], schema: st
         if error is not ours and (better := translated(error, connection)):
             raise better from error
         raise
+    if atomic.then is not None and connection.autocommit:
+        await arun(connection, atomic.then, schema)
+    return value
 
 
 def begin() -> Op[None]:

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from pgqueue.errors import JobStateError, LeaseLost
-from pgqueue.ops.core import Op, Statement, atomic
+from pgqueue.ops.core import Atomic, Op, Statement, atomic
 from pgqueue.ops.jobs import get
 from pgqueue.ops.queues import BATCH, queue_id
+from pgqueue.ops.releasing import Parent, overlooked, release
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -151,12 +152,18 @@ def save_data(in_queue: int, lease_id: int, job_id: int, data: str) -> Op[None]:
         raise LeaseLost(job_id)
 
 
-@atomic
-def cancel(queue: str, job_id: int) -> Op[Job]:
+def cancel(queue: str, job_id: int) -> Atomic[Job]:
     """Fail a job that waits; ask the worker of one that runs to stop it."""
+    parents: list[Parent] = []
+    return Atomic(cancel_one(queue, job_id, parents), then=release(parents))
+
+
+def cancel_one(queue: str, job_id: int, parents: list[Parent]) -> Op[Job]:
+    """Cancel a job; add to *parents* what is to be looked at after the commit."""
     place = {"queue": queue, "job_id": job_id}
     while True:
         done = yield Statement("cancel_job", place)
+        parents += overlooked(done)
         if not done:
             done = yield Statement("mark_cancelled", place)
         job = yield from get(queue, job_id)

@@ -31,10 +31,13 @@ class Atomic(Generic[T]):
         op: the operation.
         savepoint: whether a failure takes back what it did in a caller's transaction
             too, so that the caller may go on after it.
+        then: what follows in transactions of its own once this one has committed; on a
+            connection whose transaction is the caller's it is left out.
     """
 
     op: Op[T]
     savepoint: bool = False
+    then: Op[object] | None = None
 
 
 def atomic(make: Callable[P, Op[T]]) -> Callable[P, Atomic[T]]:

@@ -1,12 +1,11 @@
-"""Operations on flows: add a tree, look at one, let parents go on."""
+"""Operations on flows: add a tree, look at one."""
 
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from pgqueue import options, payload
 from pgqueue.errors import ConfigError, JobNotFound, KeyTaken, LeaseLost
@@ -14,25 +13,14 @@ from pgqueue.ops.bulk import BULK_BYTES, BULK_ROWS
 from pgqueue.ops.core import Op, Statement, atomic
 from pgqueue.ops.jobs import add_encoded, find, from_row, snapshot
 from pgqueue.ops.queues import queue_id
+from pgqueue.ops.releasing import Parent
 from pgqueue.parents import check_policy
 from pgqueue.types import FlowJob, FlowNode, Job, JsonValue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 DEEPEST: Final = 100
-LOOK: Final = 2000
-
-
-class Parent(NamedTuple):
-    """A job that waits for others, or may come to."""
-
-    queue_id: int
-    job_id: int
-
-
-FIRST: Final = Parent(0, 0)
-"""Before all parents."""
 
 
 @dataclass(slots=True)
@@ -178,43 +166,6 @@ def add_child(lease_id: int, here: Parent, node: FlowNode) -> Op[FlowJob]:
         raise LeaseLost(here.job_id)
     [added] = yield from add_flows([node], payload.MAX_BYTES, here).op
     return added
-
-
-def release(parents: Iterable[Parent]) -> Op[list[Parent]]:
-    """Let parents go on whose children have settled; return those that did.
-
-    Must run in a transaction after the one that settled the children: of two children
-    that settle at the same time each may miss the other, but the last to look does not.
-    A parent that fails settles its own parent in turn.
-    """
-    waiting = deque(set(parents))
-    released: list[Parent] = []
-    while waiting:
-        batch = [waiting.popleft() for _ in range(min(len(waiting), 1000))]
-        params = {
-            "queue_ids": [parent.queue_id for parent in batch],
-            "job_ids": [parent.job_id for parent in batch],
-        }
-        rows = yield Statement("release_parents", params)
-        for own_queue, own_id, parent_queue, parent_id in rows:
-            released.append(Parent(own_queue, own_id))
-            if parent_id is not None:
-                waiting.append(Parent(parent_queue, parent_id))
-    return released
-
-
-def release_forgotten(after: Parent, limit: int = LOOK) -> Op[Parent]:
-    """Release parents that a worker left behind when it died at the wrong moment.
-
-    Looks at a page of those that wait, so that very many of them cost no more.
-
-    Returns:
-        Where the next call is to go on; `FIRST` after the last of them.
-    """
-    params = {"queue_id": after.queue_id, "job_id": after.job_id, "limit": limit}
-    rows = yield Statement("find_released", params)
-    yield from release([Parent(row[0], row[1]) for row in rows if row[2]])
-    return FIRST if len(rows) < limit else Parent(*rows[-1][:2])
 
 
 def children_values(in_queue: int, job_id: int) -> Op[dict[int, JsonValue]]:

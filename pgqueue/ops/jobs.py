@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from pgqueue import options, payload
 from pgqueue.errors import ConfigError, JobNotFound, JobStateError
-from pgqueue.ops.core import Op, Row, Statement, atomic
+from pgqueue.ops.core import Atomic, Op, Row, Statement
+from pgqueue.ops.releasing import Parent, overlooked, release
 from pgqueue.stored import Options, expiry, parse_expires, parse_options
 from pgqueue.types import Job, JobState, NewJob, Page, seconds
 
@@ -247,14 +248,22 @@ def parse_cursor(after: object, states: Sequence[str]) -> Place | None:
     raise ConfigError.bad("after", after, "the cursor of a page with these states")
 
 
-@atomic
-def remove(queue: str, job_id: int, *, children: bool) -> Op[bool]:
+def remove(queue: str, job_id: int, *, children: bool) -> Atomic[bool]:
     """Remove one job that is not active; return whether there was one."""
+    parents: list[Parent] = []
+    op = remove_tree(queue, job_id, parents, children=children)
+    return Atomic(op, then=release(parents))
+
+
+def remove_tree(
+    queue: str, job_id: int, parents: list[Parent], *, children: bool
+) -> Op[bool]:
+    """Remove a job; add to *parents* what is to be looked at after the commit."""
     level = (yield from offspring(queue, [job_id])) if children else []
-    if not (yield from remove_one(queue, job_id)):
+    if not (yield from remove_one(queue, job_id, parents)):
         return False
     while level:
-        level = yield from remove_level(level)
+        level = yield from remove_level(level, parents)
     return True
 
 
@@ -269,7 +278,7 @@ def offspring(queue: str, job_ids: Sequence[int]) -> Op[list[tuple[int, Child]]]
 
 
 def remove_level(
-    level: Sequence[tuple[int, Child]],
+    level: Sequence[tuple[int, Child]], parents: list[Parent]
 ) -> Op[list[tuple[int, Child]]]:
     """Remove those of the jobs that are not active; return the children of those."""
     by_queue: dict[str, list[int]] = {}
@@ -279,16 +288,18 @@ def remove_level(
     for queue, job_ids in by_queue.items():
         below = yield from offspring(queue, job_ids)
         rows = yield Statement("remove_jobs", removal(queue, job_ids))
+        parents += overlooked(rows)
         gone = {row[0] for row in rows}
         following += [(parent, child) for parent, child in below if parent in gone]
     return following
 
 
-def remove_one(queue: str, job_id: int) -> Op[bool]:
+def remove_one(queue: str, job_id: int, parents: list[Parent]) -> Op[bool]:
     """Remove one job that is not active; return whether there was one."""
     while True:
         gone = yield Statement("remove_jobs", removal(queue, [job_id]))
         if gone:
+            parents += overlooked(gone)
             return True
         job = yield from find(queue, job_id)
         if job is None:

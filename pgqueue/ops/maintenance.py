@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pgqueue.ops.core import Op, Statement, atomic
-from pgqueue.ops.flows import Parent
+from pgqueue.ops.releasing import Parent, overlooked, release
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +90,8 @@ def settle_queue(queue_id: int) -> Op[None]:
     A job that was failed by recovery, or by its child, settles here what a worker settles
     when it finishes one.
     """
-    yield Statement("settle_cancelled", {"queue_id": queue_id})
+    cancelled = yield Statement("settle_cancelled", {"queue_id": queue_id})
+    yield from release(overlooked(cancelled))
     yield Statement("unmark_cancelled", {"queue_id": queue_id})
     yield Statement("expire_dedup", {"queue_id": queue_id, "limit": BATCH})
     rows = yield Statement("find_kept_back", {"queue_id": queue_id, "limit": BATCH})

@@ -12,6 +12,7 @@ from pgqueue import payload
 from pgqueue.errors import QueueNotEmpty
 from pgqueue.ops.core import Op, Statement
 from pgqueue.ops.jobs import HIGHEST, LISTS, removal
+from pgqueue.ops.releasing import overlooked, release
 from pgqueue.types import Counts, QueueInfo
 
 if TYPE_CHECKING:
@@ -146,10 +147,11 @@ def drain_waiting(queue_id: int, mark: int = LAST) -> Op[int]:
             "limit": BATCH,
         }
         rows = yield Statement("drain_waiting", params)
+        yield from release(overlooked(rows))
         drained += len(rows)
         if len(rows) < BATCH:
             return drained
-        _, priority, seq = rows[0]
+        _, priority, seq = rows[0][:3]
 
 
 def drain_by_id(statement: str, queue_id: int) -> Op[int]:
@@ -158,6 +160,7 @@ def drain_by_id(statement: str, queue_id: int) -> Op[int]:
     while True:
         params = {"queue_id": queue_id, "after": after, "limit": BATCH}
         rows = yield Statement(statement, params)
+        yield from release(overlooked(rows))
         drained += len(rows)
         if len(rows) < BATCH:
             return drained
@@ -204,6 +207,7 @@ def remove_batch(queue: str, job_ids: Sequence[int], state: str) -> Op[set[int]]
         rows = yield Statement("remove_expired", params)
     else:
         rows = yield Statement("remove_jobs", removal(queue, job_ids, [state]))
+    yield from release(overlooked(rows))
     return {row[0] for row in rows}
 
 
@@ -217,7 +221,8 @@ def obliterate(queue: str, *, force: bool) -> Op[None]:
         if active and not force:
             raise QueueNotEmpty(queue, active)
         if active:
-            yield Statement("drop_leases", {"queue_id": found})
+            rows = yield Statement("drop_leases", {"queue_id": found})
+            yield from release(overlooked(rows))
         # First, so that none makes another job, and their pending jobs go too.
         yield Statement("drop_schedules", {"queue_id": found})
         # Parents first, or their children's removal would make them ready.

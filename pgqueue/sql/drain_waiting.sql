@@ -15,8 +15,9 @@ WITH gone AS MATERIALIZED (
     ))
     RETURNING queue_id, job_id, priority, seq
 ), forgotten AS MATERIALIZED (
-    SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), false) AS jobs
+    SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), false) AS parents
     FROM gone g GROUP BY g.queue_id
 )
-SELECT job_id, priority, seq FROM gone
-WHERE (SELECT count(f.jobs) FROM forgotten f) > 0 ORDER BY priority DESC, seq DESC
+SELECT g.job_id, g.priority, g.seq,
+    CASE WHEN row_number() OVER (ORDER BY g.priority DESC, g.seq DESC) = 1 THEN f.parents END
+FROM gone g CROSS JOIN forgotten f ORDER BY g.priority DESC, g.seq DESC

@@ -7,8 +7,8 @@ WITH ended AS MATERIALIZED (
 ), gone AS MATERIALIZED (
     SELECT e.queue_id, a.job_id FROM ended e CROSS JOIN LATERAL unnest(e.job_ids) AS a(job_id)
 ), forgotten AS MATERIALIZED (
-    SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), false) AS jobs
+    SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), false) AS parents
     FROM gone g GROUP BY g.queue_id
 )
-SELECT job_id FROM gone
-WHERE (SELECT count(f.jobs) FROM forgotten f) > 0
+SELECT g.job_id, CASE WHEN row_number() OVER () = 1 THEN f.parents END
+FROM gone g CROSS JOIN forgotten f

@@ -1,7 +1,7 @@
 -- find_released: read
 -- A page of the parents that wait, and whether they do for nothing: left behind if a
--- worker died between settling a child and releasing its parent, or if two of the last
--- children were removed at the same moment.
+-- worker died between settling a child and releasing its parent, or if the last children
+-- were removed at the same moment in transactions of their callers.
 WITH page AS MATERIALIZED (
     SELECT b.queue_id, b.job_id FROM pgqueue.blocked b
     WHERE (b.queue_id, b.job_id) > (%(queue_id)s, %(job_id)s)

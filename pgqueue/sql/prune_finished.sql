@@ -10,7 +10,7 @@ WITH gone AS MATERIALIZED (
     ))
     RETURNING queue_id, job_id, expires_at
 ), forgotten AS MATERIALIZED (
-    SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), true) AS jobs
+    SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), true), count(*) AS jobs
     FROM gone g GROUP BY g.queue_id
 )
 SELECT coalesce((SELECT sum(f.jobs) FROM forgotten f), 0)::integer,

@@ -30,8 +30,8 @@ WITH held AS MATERIALIZED (
     WHERE l.queue_id = r.queue_id AND l.worker_id = r.worker_id AND l.id = r.id
         AND r.job_ids IS NOT NULL
 ), forgotten AS MATERIALIZED (
-    SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), false) AS jobs
+    SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), false) AS parents
     FROM listed g WHERE g.asked GROUP BY g.queue_id
 )
-SELECT job_id FROM listed
-WHERE (SELECT count(f.jobs) FROM forgotten f) > 0 AND asked ORDER BY job_id
+SELECT l.job_id, CASE WHEN row_number() OVER (ORDER BY l.job_id) = 1 THEN f.parents END
+FROM listed l CROSS JOIN forgotten f WHERE l.asked ORDER BY l.job_id

@@ -39,8 +39,8 @@ WITH asked AS MATERIALIZED (
     SELECT * FROM waiting UNION ALL SELECT * FROM delayed
     UNION ALL SELECT * FROM blocked UNION ALL SELECT * FROM finished
 ), forgotten AS MATERIALIZED (
-    SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), false) AS jobs
+    SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), false) AS parents
     FROM gone g GROUP BY g.queue_id
 )
-SELECT job_id FROM gone
-WHERE (SELECT count(f.jobs) FROM forgotten f) > 0 ORDER BY job_id
+SELECT g.job_id, CASE WHEN row_number() OVER (ORDER BY g.job_id) = 1 THEN f.parents END
+FROM gone g CROSS JOIN forgotten f ORDER BY g.job_id

@@ -22,7 +22,7 @@ WITH policy AS MATERIALIZED (
     ))
     RETURNING queue_id, job_id
 ), forgotten AS MATERIALIZED (
-    SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), true) AS jobs
+    SELECT pgqueue.forget(g.queue_id, array_agg(g.job_id), true), count(*) AS jobs
     FROM gone g GROUP BY g.queue_id
 )
 SELECT coalesce((SELECT sum(f.jobs) FROM forgotten f), 0)::integer

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 from pgqueue.errors import NoHandler, PgQueueError
 from pgqueue.ops import leases, maintenance, schedules
 from pgqueue.ops.core import Atomic, Op, Row, Statement
-from pgqueue.ops.flows import FIRST, Parent, release, release_forgotten
+from pgqueue.ops.releasing import FIRST, Parent, release, release_forgotten
 from pgqueue.worker.active_job import ActiveJob, Reporter
 from pgqueue.worker.batch import alone
 from pgqueue.worker.completion import afterthought, instead

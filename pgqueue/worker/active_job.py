@@ -23,6 +23,7 @@ from pgqueue.errors import (
     WaitForChildren,
 )
 from pgqueue.ops import control, flows, history
+from pgqueue.ops.releasing import Parent
 from pgqueue.stored import expiry, parse_options
 from pgqueue.types import FlowNode, Job, JobState, JsonValue
 from pgqueue.worker.outcome import Outcome, failed
@@ -233,7 +234,7 @@ class ActiveJob:
             LeaseLost: another worker may run this job now; nothing was added.
         """
         flows.check_flow(node, payload.MAX_BYTES, 1)
-        here = flows.Parent(self.queue_id, self.id)
+        here = Parent(self.queue_id, self.id)
         self.traces = True
         return self._call(flows.add_child(self.lease_id, here, node))
 

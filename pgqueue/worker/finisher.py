@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pgqueue import telemetry
 from pgqueue.errors import JobFailed, LeaseLost
 from pgqueue.ops.core import Row, Statement
-from pgqueue.ops.flows import Parent
+from pgqueue.ops.releasing import Parent
 from pgqueue.retention import Retention, resolve
 from pgqueue.types import JobState, Keep
 from pgqueue.worker.meter import Meter

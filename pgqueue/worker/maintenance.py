@@ -16,7 +16,7 @@ from pgqueue.db.run import AsyncConnection, arun
 from pgqueue.errors import JobFailed, PgQueueError
 from pgqueue.ops import events, getters, groups
 from pgqueue.ops import maintenance as ops
-from pgqueue.ops.flows import FIRST, release, release_forgotten
+from pgqueue.ops.releasing import FIRST, release, release_forgotten
 from pgqueue.ops.schedules import repair
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import psycopg
 from pgqueue import telemetry
 from pgqueue.db.translate import is_passing
 from pgqueue.ops.core import Row, Statement
-from pgqueue.ops.flows import Parent, release
+from pgqueue.ops.releasing import Parent, release
 from pgqueue.worker.active_job import ActiveJob
 from pgqueue.worker.cancelling import Cancelling
 from pgqueue.worker.doze import Doze

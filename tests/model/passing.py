@@ -14,8 +14,8 @@ from model.table import Table
 from pgqueue.db.run import run
 from pgqueue.ops import maintenance
 from pgqueue.ops.core import Statement
-from pgqueue.ops.flows import FIRST, release_forgotten
 from pgqueue.ops.groups import trim_rates
+from pgqueue.ops.releasing import FIRST, release_forgotten
 from pgqueue.ops.testing import shift_clock
 
 STEP = 1300.0

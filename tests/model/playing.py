@@ -9,7 +9,7 @@ from pgqueue import sql as statements
 from pgqueue.db.run import run
 from pgqueue.ops import leases
 from pgqueue.ops.core import Statement
-from pgqueue.ops.flows import release
+from pgqueue.ops.releasing import release
 from pgqueue.ops.schedules import Begun, advance
 from pgqueue.worker.active_job import ActiveJob, Done
 from pgqueue.worker.emitter import Emitter

@@ -14,7 +14,7 @@ from model.telling import Telling
 from pgqueue import WaitForChildren
 from pgqueue.db.run import run
 from pgqueue.ops import maintenance
-from pgqueue.ops.flows import release
+from pgqueue.ops.releasing import release
 from pgqueue.worker.executor import prepare
 from pgqueue.worker.outcome import COMPLETED, RELEASED, Expired, Outcome, failed
 

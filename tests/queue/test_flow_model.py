@@ -11,7 +11,7 @@ from claims import HandWorker
 from invariants import assert_consistent
 from pgqueue import FlowNode, FlowProducer, JobError, Queue
 from pgqueue.db.run import run
-from pgqueue.ops.flows import FIRST, release_forgotten
+from pgqueue.ops.releasing import FIRST, release_forgotten
 
 if TYPE_CHECKING:
     from conftest import Sql

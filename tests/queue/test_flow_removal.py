@@ -11,16 +11,16 @@ import pytest
 from invariants import assert_consistent
 from pgqueue import FlowNode, JobNotFound, JobStateError, Queue
 from pgqueue.db.run import run
-from pgqueue.ops.flows import FIRST, release_forgotten
+from pgqueue.ops.releasing import FIRST, release_forgotten
+from shells import Shells
 from waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from claims import HandWorker
     from conftest import Sql
     from pgqueue import FlowProducer
-    from shells import Shells
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_obliterate_removes_parents_that_wait_and_settles_in_other_queues(
     assert sql.value("SELECT count(*) FROM pgqueue.dependency") == 0
 
 
-def test_two_last_children_removed_at_the_same_moment_are_noticed_by_maintenance(
+def test_last_children_removed_in_two_open_transactions_are_noticed_by_maintenance(
     flows: FlowProducer, queue: Queue, pages: Queue, dsn: str
 ) -> None:
     added = flows.add(report(page(1), page(2)))
@@ -216,6 +216,112 @@ def test_two_last_children_removed_at_the_same_moment_are_noticed_by_maintenance
     with psycopg.connect(dsn, autocommit=True) as connection:
         run(connection, release_forgotten(FIRST), "pgqueue")
     assert queue.get(added.job.id).state == "waiting"
+
+
+@pytest.fixture
+def held_commits(dsn: str, sql: Sql) -> Iterator[Callable[[int], None]]:
+    """Hold every removal of a job at its commit, until so many wait for theirs."""
+    sql.run(
+        "CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END $$"
+    )
+    for happens in ("DELETE ON pgqueue.job", "INSERT ON pgqueue.finished"):
+        sql.run(
+            f"CREATE CONSTRAINT TRIGGER hold AFTER {happens}"
+            " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
+            " EXECUTE FUNCTION public.hold()"
+        )
+    with psycopg.connect(dsn, autocommit=True) as gate:
+        gate.execute("SELECT pg_advisory_lock(4711)")
+
+        def let_go(waiting: int) -> None:
+            until(
+                lambda: (
+                    sql.value(
+                        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+                        " AND objid = 4711 AND NOT granted AND database ="
+                        " (SELECT oid FROM pg_database WHERE datname = current_database())"
+                    )
+                    == waiting
+                ),
+                60,
+                message=f"{waiting} removals are about to commit",
+            )
+            gate.execute("SELECT pg_advisory_unlock(4711)")
+
+        yield let_go
+    sql.run("DROP FUNCTION public.hold() CASCADE")
+
+
+AT_ONCE = {
+    "remove": lambda queue, job_id: queue.remove(job_id),
+    "drain": lambda queue, _: queue.drain(),
+    "clean": lambda queue, _: queue.clean(0, state="waiting"),
+    "obliterate": lambda queue, _: queue.obliterate(),
+    "cancel": lambda queue, job_id: queue.cancel(job_id),
+}
+
+
+@pytest.mark.parametrize("how", AT_ONCE)
+def test_two_last_children_removed_at_the_same_moment_release_their_parent_at_once(
+    shells: Shells,
+    flows: FlowProducer,
+    queue: Queue,
+    held_commits: Callable[[int], None],
+    how: str,
+) -> None:
+    """Each of the two overlooks the other in its transaction, and looks once more."""
+    children = [
+        FlowNode("page", queue=name, on_child_failure="ignore")
+        for name in ("one", "two")
+    ]
+    added = flows.add(report(*children))
+    both = Shells(shells.dsn, asynchronous=shells.asynchronous)
+    try:
+        removing = [
+            threading.Thread(target=AT_ONCE[how], args=(one.queue(name), child.job.id))
+            for one, name, child in zip(
+                (shells, both), ("one", "two"), added.children, strict=True
+            )
+        ]
+        for thread in removing:
+            thread.start()
+        held_commits(2)
+        for thread in removing:
+            thread.join()
+    finally:
+        both.close()
+    assert queue.get(added.job.id).state == "waiting"
+
+
+def test_fifty_children_removed_at_the_same_moment_release_their_parent_at_once(
+    flows: FlowProducer,
+    queue: Queue,
+    held_commits: Callable[[int], None],
+    dsn: str,
+    sql: Sql,
+) -> None:
+    """All look at one moment, and the last of them to look sees all the others."""
+    added = flows.add(report(*(page(n) for n in range(50))))
+
+    def remove(job_id: int) -> None:
+        with (
+            psycopg.connect(dsn, autocommit=True) as own,
+            Queue("pages", dsn=dsn) as it,
+        ):
+            it.remove(job_id, connection=own)
+
+    removing = [
+        threading.Thread(target=remove, args=(child.job.id,))
+        for child in added.children
+    ]
+    for thread in removing:
+        thread.start()
+    held_commits(50)
+    for thread in removing:
+        thread.join()
+    assert queue.get(added.job.id).state == "waiting"
+    assert sql.value("SELECT count(*) FROM pgqueue.ready") == 1
 
 
 def test_a_parent_is_not_released_while_a_child_is_being_added(

@@ -20,7 +20,7 @@ from pgqueue import (
 )
 from pgqueue.db.run import run
 from pgqueue.ops import maintenance
-from pgqueue.ops.flows import FIRST, release_forgotten
+from pgqueue.ops.releasing import FIRST, release_forgotten
 from pgqueue.types import Dedup
 
 if TYPE_CHECKING:

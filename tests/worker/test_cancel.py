@@ -71,7 +71,7 @@ async def test_a_running_job_is_stopped_and_not_retried(
     monkeypatch.setenv("PGQUEUE_LISTEN", listen)
     runs = Runs(kind)
     # Without the doorbell the heartbeat tells, every third of the lease.
-    lease = 30 if listen == "auto" else 1.5
+    lease = 30 if listen == "auto" else 6
     worker = Worker("work", runs.handler, lease=lease, dsn=dsn)
     heard = Heard(worker, "failed", "completed")
     job = queue.add("paint", attempts=5)

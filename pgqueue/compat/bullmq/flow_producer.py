@@ -15,6 +15,7 @@ from pgqueue.compat.bullmq.options import new_job, policy, qualified_name
 from pgqueue.compat.bullmq.unsupported import ENDPOINT, Explained, check_options
 from pgqueue.errors import JobNotFound
 from pgqueue.ops import flows, queues
+from pgqueue.ops.releasing import Parent
 from pgqueue.types import FlowNode
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class FlowProducer(EventEmitter, Explained):
     async def _add(self, planned: Sequence[Plan]) -> list[dict[str, Any]]:
         if not planned:
             return []
-        above: flows.Parent | None = None
+        above: Parent | None = None
         parent: dict[str, Any] = planned[0].opts.get("parent") or {}
         if parent:
             above = await self._link.read(parent_of(parent))
@@ -196,8 +197,8 @@ class FlowProducer(EventEmitter, Explained):
         await self._link.close()
 
 
-def parent_of(parent: dict[str, Any]) -> Op[flows.Parent]:
+def parent_of(parent: dict[str, Any]) -> Op[Parent]:
     """Return a parent as flows name it."""
     queue, number = yield from reading.parent_place(parent)
     in_queue = yield from queues.queue_id(queue)
-    return flows.Parent(in_queue, number)
+    return Parent(in_queue, number)

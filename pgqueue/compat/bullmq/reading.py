@@ -12,6 +12,7 @@ from pgqueue.compat.bullmq.units import instant, millis
 from pgqueue.errors import ConfigError, JobNotFound, JobStateError
 from pgqueue.ops import control, history, jobs, queues
 from pgqueue.ops.core import Op, Statement, atomic
+from pgqueue.ops.releasing import Parent, release
 from pgqueue.types import JobState
 
 if TYPE_CHECKING:
@@ -154,10 +155,14 @@ def remove(queue: str, job_id: str, *, children: bool) -> Op[bool]:
     number = yield from number_of(queue, job_id)
     if number is None:
         return False
+    parents: list[Parent] = []
+    op = jobs.remove_tree(queue, number, parents, children=children)
     try:
-        return (yield from jobs.remove(queue, number, children=children).op)
+        removed = yield from op
     except JobStateError:
         return False
+    yield from release(parents)
+    return removed
 
 
 def log(queue: str, number: int, text: str) -> Op[int]:

@@ -15,7 +15,7 @@ from pgqueue.compat.bullmq.units import millis
 from pgqueue.errors import Unrecoverable
 from pgqueue.ops import control, history, jobs, leases, maintenance
 from pgqueue.ops.core import Op, Statement, atomic
-from pgqueue.ops.flows import Parent, release
+from pgqueue.ops.releasing import Parent, release
 from pgqueue.retention import resolve
 from pgqueue.worker.outcome import CHILDREN, Outcome, describe, format_stack
 
