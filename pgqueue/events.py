@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import psycopg
 
 from pgqueue import options, telemetry
+from pgqueue.db.translate import one_line
 from pgqueue.errors import ConfigError, DatabaseUnavailable, PgQueueError
 from pgqueue.ops import events as ops
 from pgqueue.shells.base import AsyncShell, Shell
@@ -122,14 +123,14 @@ class QueueEvents(Shell):
         try:
             return self._run(self._reader.page(), None)
         except DatabaseUnavailable as error:
-            telemetry.emit("database.lost", during="events", error=str(error))
+            telemetry.emit("database.lost", during="events", error=one_line(error))
             return []
 
     def _save(self, place: ops.Place) -> None:
         try:
             self._run(self._reader.save(place), None)
         except (PgQueueError, psycopg.Error) as error:
-            telemetry.emit("database.lost", during="events", error=str(error))
+            telemetry.emit("database.lost", during="events", error=one_line(error))
 
     def close(self) -> None:
         """Save the consumer's place, and give the connections up."""
@@ -205,14 +206,14 @@ class AsyncQueueEvents(AsyncShell):
         try:
             return await self._run(self._reader.page(), None)
         except DatabaseUnavailable as error:
-            telemetry.emit("database.lost", during="events", error=str(error))
+            telemetry.emit("database.lost", during="events", error=one_line(error))
             return []
 
     async def _save(self, place: ops.Place) -> None:
         try:
             await self._run(self._reader.save(place), None)
         except (PgQueueError, psycopg.Error) as error:
-            telemetry.emit("database.lost", during="events", error=str(error))
+            telemetry.emit("database.lost", during="events", error=one_line(error))
 
     async def close(self) -> None:
         """Save the consumer's place, and give the connections up."""

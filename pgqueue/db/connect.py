@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import psycopg
 
 from pgqueue import sql
-from pgqueue.db.translate import describe
+from pgqueue.db.translate import describe, one_line
 from pgqueue.errors import ConfigError, DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def bad_dsn(error: psycopg.Error) -> ConfigError:
 
 def unreachable(settings: Settings, error: psycopg.Error) -> DatabaseUnavailable:
     """Return the error for a server that does not answer, with libpq's reason."""
-    reason = " ".join(str(error).split()) or repr(error)
+    reason = one_line(error)
     return DatabaseUnavailable(
         f"cannot connect to {describe(settings.dsn)}: {reason}; check "
         "PGQUEUE_DSN (or DATABASE_URL, PGHOST …) and that the server runs"

@@ -15,6 +15,7 @@ from psycopg import sql as pgsql
 
 from pgqueue import telemetry
 from pgqueue.db.pool import connect
+from pgqueue.db.translate import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,7 @@ class Listener:
                     failures = 0
                     await self._follow(connection)
             except (psycopg.Error, OSError, TimeoutError) as error:
-                telemetry.emit("listener.lost", error=str(error).strip())
+                telemetry.emit("listener.lost", error=one_line(error))
             finally:
                 if self.ready:
                     self.ready = False

@@ -35,6 +35,11 @@ def sqlstate(error: psycopg.Error) -> str:
     return error.sqlstate or ""
 
 
+def one_line(error: BaseException) -> str:
+    """Return all that an error says on one line, as a log takes it."""
+    return " ".join(str(error).split()) or repr(error)
+
+
 def is_connection_loss(error: BaseException) -> bool:
     """Whether a connection that raised this is of no more use."""
     if not isinstance(error, psycopg.Error):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 
 from pgqueue import telemetry
-from pgqueue.db.translate import is_passing
+from pgqueue.db.translate import is_passing, one_line
 from pgqueue.errors import PgQueueError
 from pgqueue.worker.outcome import unwritable
 from pgqueue.worker.session import Session, SessionLost
@@ -258,7 +258,7 @@ class Claimer:
         self._finisher.give_back(taken, uncertain=True)
         self._trip.doze.forget()
         self._adopting = True
-        telemetry.emit("database.lost", during="claim", error=str(error))
+        telemetry.emit("database.lost", during="claim", error=one_line(error))
         self.look()
 
     async def _refused(self, taken: list[Ended], error: psycopg.Error) -> None:

@@ -16,6 +16,7 @@ import psycopg
 from pgqueue import telemetry
 from pgqueue.db.connect import configure, connect_options
 from pgqueue.db.run import run
+from pgqueue.db.translate import one_line
 from pgqueue.errors import PgQueueError
 from pgqueue.ops.leases import look_for_cancelled, renew
 
@@ -94,7 +95,8 @@ class Heartbeat:
             try:
                 alive = self._renew()
             except (psycopg.Error, OSError, PgQueueError) as error:
-                telemetry.emit("database.lost", during="heartbeat", error=str(error))
+                reason = one_line(error)
+                telemetry.emit("database.lost", during="heartbeat", error=reason)
                 self._drop()
                 pause = min(1.0, self._lease / 10)
                 continue

@@ -12,7 +12,7 @@ from psycopg.rows import tuple_row
 
 from pgqueue import sql, telemetry
 from pgqueue.db.pool import connect
-from pgqueue.db.translate import describe, is_connection_loss, translate
+from pgqueue.db.translate import describe, is_connection_loss, one_line, translate
 from pgqueue.errors import SchemaError
 from pgqueue.ops.core import Statement
 
@@ -133,8 +133,8 @@ class Session:
             try:
                 self._connection = await self._open()
             except (psycopg.Error, OSError) as error:
-                reason = str(error).strip().splitlines() or [repr(error)]
-                telemetry.emit("database.lost", error=reason[-1], again_within=pause)
+                reason = one_line(error)
+                telemetry.emit("database.lost", error=reason, again_within=pause)
                 # Full jitter: a fleet does not come back at the same instant.
                 await asyncio.sleep(random.uniform(0, pause))  # noqa: S311
                 pause = min(LONGEST_PAUSE, pause * 2)

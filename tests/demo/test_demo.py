@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import pty
 import re
 import signal
 import subprocess
+import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +76,8 @@ def test_the_demo_runs_with_nothing_around_it(temporary: Path) -> None:
     assert all(c == "\n" or c.isprintable() for c in done.out)
     assert re.search(r"completed +26\n", done.out)
     assert re.search(r"failed +1\n", done.out)
+    assert re.search(r"slowest files +lines +tokens +time\n\w", done.out)
+    assert re.search(r"failed files +reason\n", done.out)
     assert re.search(r"a_file_that_is_not_there.py +.* No such file", done.out)
     assert re.search(r"began as 1, 2, 3: in the places 1, 2, 3 of 27", done.out)
     late = re.search(r"by 1, 2, 3 s, began (\d+), (\d+), (\d+) ms after", done.out)
@@ -131,6 +138,12 @@ def test_with_a_dsn_it_uses_that_database_and_leaves_others_jobs(
     assert not list(temporary.iterdir())
     with Queue("demo", dsn=dsn) as demo:
         assert demo.counts().completed == 8
+        job = next(job for job in demo.jobs("completed") if job.name == "file")
+        result, content = job.result, (LIBRARY / job.data["path"]).read_bytes()
+        assert result["bytes"] == len(content)
+        assert result["sha256"] == hashlib.sha256(content).hexdigest()
+        assert result["lines"] == len(content.splitlines())
+        assert result["tokens"] > 0
         demo.add("not the demo's")
         refused = call("demo", env=environment(dsn))
         assert refused.code == 2
@@ -155,7 +168,50 @@ def test_one_demo_at_a_time_and_an_interrupt_stops_its_worker(dsn: str) -> None:
         assert not queue.is_paused()
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
-        assert queue.counts().active == 0
+        counts = queue.counts()
+        assert counts.active == 0
+        again = call("demo", "--dsn", dsn, "--limit", "2")
+        assert again.code == 0, again
+        assert f"removed {counts.total:,} jobs of an earlier demo" in again.out
+        assert queue.counts().completed == 8
+
+
+TAKE_TERMINAL = (
+    "import fcntl, os, sys, termios;"
+    "fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
+
+
+def test_on_a_terminal_a_bar_moves_and_ctrl_c_leaves_nothing_behind(
+    temporary: Path,
+) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", TAKE_TERMINAL, *COMMAND[1:], "demo"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment(TERM="xterm-256color", COLUMNS="100"),
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        seen = b""
+        # The bar's colours stand between its numbers.
+        while len(set(re.findall(rb"(\d+)\D{0,20} of ", seen))) < 2:
+            seen += os.read(ours, 65536)
+        os.write(ours, b"\x03")  # what the terminal makes a SIGINT to all in it
+        with suppress(OSError):  # how Linux says that the other end is closed
+            while more := os.read(ours, 65536):
+                seen += more
+        assert process.wait(20) == 130
+    os.close(ours)
+    assert b"\xe2\x94\x81" in seen, "a bar"
+    assert b"waiting" in seen
+    assert b"the private PostgreSQL and its folder are gone" in seen
+    assert b"Traceback" not in seen
+    assert not servers_in(temporary)
+    assert not list(temporary.iterdir())
 
 
 def test_the_whole_library_is_read() -> None:
