@@ -66,28 +66,54 @@ def retry_all(
     limit: int | None,
     reset: bool,
 ) -> Op[int]:
-    """Put finished jobs back, the oldest first, in batches; return how many."""
+    """Put finished jobs back, the oldest first, in batches; return how many.
+
+    Of failed ones, children go before their parents, whatever failed first.
+    """
     found = yield from queue_id(queue)
     [(now, _)] = yield Statement("read_moment", {})
-    after, after_id, count = YEAR_ONE, 0, 0
+    asked = {
+        "queue_id": found,
+        "state": state,
+        "before": now if before is None else min(before, now),
+        "name": name,
+        "reset": reset,
+    }
+    count, deferred = 0, 1
+    # A completed parent waits for no child that is retried.
+    defer = state == "failed"
+    while deferred and (limit is None or count < limit):
+        room = None if limit is None else limit - count
+        back, deferred = yield from retry_round({**asked, "defer": defer}, room)
+        count += back
+        # Those left wait for a child that somebody else holds: they have to go without.
+        defer = back > 0
+    return count
+
+
+def retry_round(asked: dict[str, object], limit: int | None) -> Op[tuple[int, int]]:
+    """Go once through all that is finished.
+
+    Returns:
+        How many jobs were put back, and how many are left because failed children of
+        theirs had to be put back before them.
+    """
+    after, after_id, count, deferred = YEAR_ONE, 0, 0, 0
     while limit is None or count < limit:
         params = {
-            "queue_id": found,
-            "state": state,
-            "before": now if before is None else min(before, now),
+            **asked,
             "after": after,
             "after_id": after_id,
             "batch": BATCH,
-            "name": name,
             "limit": BATCH if limit is None else limit - count,
-            "reset": reset,
         }
         rows = yield Statement("retry_jobs", params)
         if not rows:
             break
-        back, _, after, after_id = rows[0][:4]
+        back, left, after, after_id = rows[0][:4]
         count += back
-    return count
+        deferred += left
+    return count, deferred
 
 
 @atomic

@@ -51,6 +51,7 @@ class Control(Shell):
         """Put all failed jobs back to waiting, the oldest first, in batches.
 
         Only jobs that have finished before the call: what fails again meanwhile stays.
+        Failed children of a flow go before their parents, which wait for them.
 
         Args:
             state: failed or completed.

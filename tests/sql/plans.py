@@ -37,7 +37,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     | {"reset": False},
     "retry_jobs": {"queue_id": 1, "state": "failed", "before": "2090-01-01"}
     | {"after": "0001-01-01", "after_id": 0, "batch": 50, "limit": 50, "name": None}
-    | {"reset": False},
+    | {"reset": False, "defer": True},
     "promote_job": {"queue": "paint", "job_id": 7},
     "promote_delayed": {"queue_id": 1, "after": 0, "last": 2**40, "limit": 50},
     "change_delay": {"queue": "paint", "job_id": 7, "delay": 5.0},
