@@ -210,8 +210,10 @@ async def test_killing_backends_at_random_under_load_loses_nothing(
 
     async with workers[0], workers[1]:
         terror = asyncio.ensure_future(asyncio.to_thread(terrorise))
-        await until_async(lambda: _done(dsn) == len(ids), 80)
-        over.set()
+        try:
+            await until_async(lambda: _done(dsn) == len(ids), 80)
+        finally:
+            over.set()
         await terror
     failed = Counter(args[0].id for one in heard for args in one.of("failed"))
     stalled = Counter(args[0] for one in heard for args in one.of("stalled"))
@@ -254,14 +256,16 @@ async def test_an_immediate_restart_under_load_loses_no_acknowledged_add(
     worker = Worker("work", handler, dsn=dsn, lease=10)
     async with worker:
         producer = asyncio.ensure_future(asyncio.to_thread(produce))
-        for turn in range(3):
-            some = len(acknowledged)
-            await until_async(lambda some=some: len(acknowledged) > some + 50, 30)
-            await asyncio.to_thread(private_server.restart)
-            await until_async(
-                lambda turn=turn: facts.count("database.restored") > turn, 30
-            )
-        over.set()
+        try:
+            for turn in range(3):
+                some = len(acknowledged)
+                await until_async(lambda some=some: len(acknowledged) > some + 50, 30)
+                await asyncio.to_thread(private_server.restart)
+                await until_async(
+                    lambda turn=turn: facts.count("database.restored") > turn, 30
+                )
+        finally:
+            over.set()
         await producer
         await until_async(lambda: acknowledged <= set(runs), 30)
     assert facts.count("worker.fenced") == 0
