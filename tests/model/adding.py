@@ -6,10 +6,10 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
 from model.books import FINISHED
-from model.table import GROUPS, STATES, Table, queues, which
+from model.table import GROUPS, QUEUES, STATES, Table, queues, which
 from pgqueue import Dedup, FlowNode, JobError, KeepJobs, NewJob
 
 if TYPE_CHECKING:
@@ -71,6 +71,17 @@ def node(tree: dict[str, Any]) -> FlowNode:
 
 class Adding(Table):
     """Adds."""
+
+    @initialize(
+        grouped=st.sampled_from([(), ("a",), ("b",), QUEUES]),
+        first=st.lists(st.tuples(queues, options), min_size=2, max_size=6),
+    )
+    def begin(
+        self, grouped: tuple[str, ...], first: list[tuple[str, dict[str, Any]]]
+    ) -> None:
+        self.set_up(grouped)
+        for name, given in first:
+            self.add(name, given, None)
 
     @rule(name=queues, given=options, once=st.one_of(keys, rules))
     def add(self, name: str, given: dict[str, Any], once: str | Dedup | None) -> None:

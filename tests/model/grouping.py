@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import rule
 
 from model.lines import EVER, WINDOW, Allowed
-from model.table import GROUPS, Table, queues
+from model.table import GROUPS, Move, Table, moves, queues
 
 groups = st.sampled_from(GROUPS)
 some_or_all = st.sampled_from([*GROUPS, None])
@@ -15,7 +15,25 @@ some_or_all = st.sampled_from([*GROUPS, None])
 class Grouping(Table):
     """Pauses and limits groups, and looks at them."""
 
-    @rule(name=queues, group=groups, paused=st.booleans())
+    @rule(
+        move=moves(
+            pause_group={"name": queues, "group": groups, "paused": st.booleans()},
+            limit_group={
+                "name": queues,
+                "group": some_or_all,
+                "most": st.sampled_from([None, 1, 2]),
+            },
+            limit_group_rate={
+                "name": queues,
+                "group": some_or_all,
+                "starts": st.sampled_from([None, 1, 2]),
+            },
+        )
+    )
+    def set_groups(self, move: Move) -> None:
+        """Let groups do more, or less."""
+        self.play(move)
+
     def pause_group(self, name: str, group: str, paused: bool) -> None:
         queue, books = self.queues[name], self.books
         change = queue.pause_group if paused else queue.resume_group
@@ -25,14 +43,12 @@ class Grouping(Table):
             books.own.setdefault((name, group), Allowed()).paused = paused
             books.arrive(name, group, again=True)
 
-    @rule(name=queues, group=some_or_all, most=st.sampled_from([None, 1, 2]))
     def limit_group(self, name: str, group: str | None, most: int | None) -> None:
         queue = self.queues[name]
         queue.set_group_concurrency(group, most, connection=self.connection)
         self.word(name, group).most = most
         self.books.arrive(name, group, again=True)
 
-    @rule(name=queues, group=some_or_all, starts=st.sampled_from([None, 1, 2]))
     def limit_group_rate(
         self, name: str, group: str | None, starts: int | None
     ) -> None:
@@ -46,8 +62,6 @@ class Grouping(Table):
             return self.books.common.setdefault(name, Allowed())
         return self.books.own.setdefault((name, group), Allowed())
 
-    @precondition(lambda self: self.books.grouped)
-    @rule(name=queues)
     def look_at_groups(self, name: str) -> None:
         """What is told of groups is what the books say."""
         books, seen = self.books, {}

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
 
     from model.cadences import ScheduleBooks
 
-JOBS = """
+ASKED = {
+    "waits": "SELECT child_id, parent_id, policy FROM pgqueue.dependency",
+    "settled": "SELECT parent_id, child_id, state, policy, counted FROM pgqueue.settled",
+    "ids": "SELECT q.name, d.dedup_id, d.job_id, d.expires_at IS NOT NULL,"
+    " d.next IS NOT NULL FROM pgqueue.dedup d"
+    " JOIN pgqueue.queue q ON q.id = d.queue_id",
+    "told": "SELECT job_id, name, count(*) FROM pgqueue.event"
+    " WHERE job_id IS NOT NULL GROUP BY job_id, name",
+}
+ASKED["jobs"] = """
     WITH standing AS (
         SELECT queue_id, job_id, 'waiting' AS state, seq::double precision AS place,
             priority, attempt, stalled FROM pgqueue.ready
@@ -40,26 +49,26 @@ JOBS = """
     LEFT JOIN pgqueue.progress p ON p.queue_id = j.queue_id AND p.job_id = j.id
 """
 
-ARRIVALS = """
+ASKED["arrivals"] = """
     SELECT q.name, a."group", a.again FROM pgqueue.arrival a
     JOIN pgqueue.queue q ON q.id = a.queue_id
     GROUP BY q.name, a."group", a.again ORDER BY min(a.id)
 """
-LINES = """
+ASKED["lines"] = """
     SELECT q.name, l."group", l.until::text, l.until = 'infinity' FROM pgqueue.line l
     JOIN pgqueue.queue q ON q.id = l.queue_id ORDER BY l.turn
 """
-LIMITS = """
+ASKED["limits"] = """
     SELECT q.name, l."group", l.paused, l.concurrency, l.rate_max
     FROM pgqueue.group_limit l JOIN pgqueue.queue q ON q.id = l.queue_id
 """
-STARTS = """
+ASKED["starts"] = """
     SELECT q.name, r."group", sum(r.count) FROM pgqueue.group_rate r
     JOIN pgqueue.queue q ON q.id = r.queue_id
     WHERE r.passed_at > clock_timestamp() GROUP BY 1, 2
 """
 
-SCHEDULES = """
+ASKED["schedules"] = """
     SELECT q.name, s.key, s.job_id, s.iteration, s.behind, s.paused,
         date_part('epoch', s.next_at - now.instant),
         date_part('epoch', s.last_at - now.instant)
@@ -73,7 +82,8 @@ ABOUT = 45.0
 def check(connection: Connection[Any], books: ScheduleBooks, followed: str) -> None:
     """Compare the database with the books, and learn the new places from it."""
     assert broken_rules(connection) == []
-    rows = connection.execute(JOBS).fetchall()
+    found = ask(connection)
+    rows = found["jobs"]
     jobs = books.jobs
     assert {row[0]: row[1:6] + row[7:] for row in rows} == {
         j.id: (
@@ -88,44 +98,36 @@ def check(connection: Connection[Any], books: ScheduleBooks, followed: str) -> N
             job.place, job.fresh = row[6], False
         elif job.state == "waiting":
             assert job.place == row[6], f"job {job.id} was moved"
-    waits = connection.execute(
-        "SELECT child_id, parent_id, policy FROM pgqueue.dependency"
-    )
-    assert {row[0]: row[1:] for row in waits} == books.waits
-    settled = connection.execute(
-        "SELECT parent_id, child_id, state, policy, counted FROM pgqueue.settled"
-    )
-    assert {row[:2]: row[2:] for row in settled} == {
+    assert {row[0]: row[1:] for row in found["waits"]} == books.waits
+    assert {row[:2]: row[2:] for row in found["settled"]} == {
         key: (one.state, one.policy, one.counted) for key, one in books.settled.items()
     }
-    ids = connection.execute(
-        "SELECT q.name, d.dedup_id, d.job_id, d.expires_at IS NOT NULL,"
-        " d.next IS NOT NULL FROM pgqueue.dedup d"
-        " JOIN pgqueue.queue q ON q.id = d.queue_id"
-    )
-    assert {row[:2]: row[2:] for row in ids} == {
+    assert {row[:2]: row[2:] for row in found["ids"]} == {
         place: (one.job, one.until is not None, one.kept_back is not None)
         for place, one in books.ids.items()
     }
-    told = connection.execute(
-        "SELECT job_id, name, count(*) FROM pgqueue.event"
-        " WHERE job_id IS NOT NULL GROUP BY job_id, name"
-    )
-    assert Counter({row[:2]: row[2] for row in told}) == Counter(
+    assert Counter({row[:2]: row[2] for row in found["told"]}) == Counter(
         {
             key: count
             for key, count in books.told.items()
             if books.homes[key[0]] == followed
         }
     )
-    check_groups(connection, books)
-    check_schedules(connection, books)
+    check_groups(found, books)
+    check_schedules(found["schedules"], books)
 
 
-def check_groups(connection: Connection[Any], books: ScheduleBooks) -> None:
+def ask(connection: Connection[Any]) -> dict[str, list[Any]]:
+    """Return the rows of every question, in one round trip."""
+    with connection.pipeline():
+        asked = {name: connection.execute(text) for name, text in ASKED.items()}
+    return {name: cursor.fetchall() for name, cursor in asked.items()}
+
+
+def check_groups(found: dict[str, list[Any]], books: ScheduleBooks) -> None:
     """Compare the line, what comes to it, and what groups may do and did."""
     arrivals: dict[str, list[Any]] = {}
-    for queue, *arrival in connection.execute(ARRIVALS):
+    for queue, *arrival in found["arrivals"]:
         arrivals.setdefault(queue, []).append(tuple(arrival))
     assert {queue: set(coming) for queue, coming in arrivals.items()} == {
         queue: set(coming) for queue, coming in books.arrivals.items() if coming
@@ -133,7 +135,7 @@ def check_groups(connection: Connection[Any], books: ScheduleBooks) -> None:
     books.arrivals = arrivals
     lines: dict[str, list[str]] = {}
     out: dict[Any, float | None] = {}
-    for queue, group, until, ever in connection.execute(LINES):
+    for queue, group, until, ever in found["lines"]:
         if until is None:
             lines.setdefault(queue, []).append(group)
         else:
@@ -142,20 +144,18 @@ def check_groups(connection: Connection[Any], books: ScheduleBooks) -> None:
     assert out == {
         place: EVER if until == EVER else None for place, until in books.out.items()
     }
-    limits = connection.execute(LIMITS).fetchall()
-    assert {row[:2]: row[2:] for row in limits} == {
+    assert {row[:2]: row[2:] for row in found["limits"]} == {
         place: (one.paused, one.most, one.starts)
         for place, one in books.own.items()
         if one != Allowed()
     }
-    starts = connection.execute(STARTS).fetchall()
     counted = Counter(place for place, at in books.group_starts if at == books.now)
-    assert {row[:2]: row[2] for row in starts} == counted
+    assert {row[:2]: row[2] for row in found["starts"]} == counted
 
 
-def check_schedules(connection: Connection[Any], books: ScheduleBooks) -> None:
+def check_schedules(rows: list[Any], books: ScheduleBooks) -> None:
     """Compare schedules: their pending jobs, what they have made, and when."""
-    found = {row[:2]: row[2:] for row in connection.execute(SCHEDULES)}
+    found = {row[:2]: row[2:] for row in rows}
     assert {place: row[:4] for place, row in found.items()} == {
         place: (one.job, one.count, one.behind, one.paused)
         for place, one in books.schedules.items()

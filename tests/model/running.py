@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from model.adding import options, rules
-from model.table import queues, some, which
-from model.telling import Telling
+from model.adding import options, rules, trees
+from model.grouping import Grouping
+from model.table import QUEUES, queues, some, which
+from model.telling import Telling, calls
 from pgqueue import WaitForChildren
 from pgqueue.db.run import run
 from pgqueue.ops import maintenance
@@ -28,7 +29,7 @@ endings = st.sampled_from(
 )
 
 
-class Running(Telling):
+class Running(Telling, Grouping):
     """Runs."""
 
     @some("waiting")
@@ -53,6 +54,8 @@ class Running(Telling):
         if passes_on:
             player.pass_on(claimed)
             books.begun(expected)
+        if grouped:
+            self.look_at_groups(name)
 
     @rule(name=queues, given=options, dedup=rules)
     def add_and_claim(self, name: str, given: dict[str, Any], dedup: Dedup) -> None:
@@ -65,6 +68,34 @@ class Running(Telling):
         # Where it stands is learnt from the database.
         self.look()
         self.claim(name, 1)
+
+    @some("waiting")
+    @rule(
+        name=queues,
+        limit=st.sampled_from([1, 3, 6]),
+        endings=st.lists(endings, min_size=6, max_size=6),
+        delay=st.sampled_from([0.0, 2000.0]),
+    )
+    def work(self, name: str, limit: int, endings: list[str], delay: float) -> None:
+        """Claim, and finish what runs, in whatever way."""
+        self.claim(name, limit)
+        mine = [job for job in self.held if job.queue == name]
+        chosen = [
+            (self.held.index(job), end) for job, end in zip(mine, endings, strict=False)
+        ]
+        if chosen:
+            self.finish(chosen[:1] + [(0, end) for _, end in chosen[1:]], delay, True)
+
+    @some("waiting")
+    @rule(
+        endings=st.lists(st.sampled_from(["result", "failed"]), min_size=6, max_size=6)
+    )
+    def run_dry(self, endings: list[str]) -> None:
+        """Finish all that can be run, for good: families come to their ends."""
+        for _ in range(2):
+            for name in QUEUES:
+                self.work(name, 6, endings, 0.0)
+                self.look()
 
     @some("active")
     @rule(
@@ -87,6 +118,8 @@ class Running(Telling):
                 ended.append((active, self.outcome(active, ending, delay)))
         if not ended:
             return
+        self.ask_of_children(ended[0][0])
+        self.read_history(self.books.jobs[ended[0][0].id])
         player = self.players[ended[0][0].queue]
         ids = {active.id for active, _ in ended}
         assert ids <= player.finish(ended, releases=releases)
@@ -152,9 +185,10 @@ class Running(Telling):
             self.books.release(parents)
 
     @precondition(lambda self: self.lost)
-    @rule(which=which)
-    def report_too_late(self, which: int) -> None:
+    @rule(which=which, tree=trees, call=calls)
+    def speak_too_late(self, which: int, tree: dict[str, Any], call: str) -> None:
         active, worker_id = self.lost[which % len(self.lost)]
         player = copy.copy(self.players[active.queue])
         player.id = worker_id
         assert player.finish([(active, COMPLETED)], releases=True) == set()
+        self.call_too_late(active, tree, call)

@@ -10,7 +10,7 @@ from hypothesis.stateful import precondition, rule
 
 from model.adding import options
 from model.cadences import Cadence
-from model.table import Table, queues, which
+from model.table import Move, Table, moves, queues, which
 
 if TYPE_CHECKING:
     from model.lines import Place
@@ -59,15 +59,23 @@ class Scheduling(Table):
         return places[which % len(places)]
 
     @made
-    @rule(which=which)
+    @rule(
+        move=moves(
+            pause_schedule={"which": which},
+            resume_schedule={"which": which},
+            remove_schedule={"which": which},
+        )
+    )
+    def change_schedule(self, move: Move) -> None:
+        """Stop a schedule, for a while or for ever, or let it go on."""
+        self.play(move)
+
     def pause_schedule(self, which: int) -> None:
         name, key = self.chosen(which)
         found = self.queues[name].pause_schedule(key, connection=self.connection)
         assert (found.paused, found.next_at, found.job_id) == (True, None, None)
         self.books.pause((name, key))
 
-    @made
-    @rule(which=which)
     def resume_schedule(self, which: int) -> None:
         name, key = self.chosen(which)
         found = self.queues[name].resume_schedule(key, connection=self.connection)
@@ -75,8 +83,6 @@ class Scheduling(Table):
         assert not found.paused
         assert found.ended == (self.books.schedules[name, key].next is None)
 
-    @made
-    @rule(which=which)
     def remove_schedule(self, which: int) -> None:
         name, key = self.chosen(which)
         assert self.queues[name].remove_schedule(key, connection=self.connection)

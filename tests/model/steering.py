@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from model.books import FINISHED
-from model.table import STATES, Table, queues, some, which
+from model.table import STATES, Move, Table, moves, queues, some, which
 from pgqueue import JobError
 
 if TYPE_CHECKING:
@@ -19,7 +19,16 @@ class Steering(Table):
     """Moves, changes, stops and removes jobs."""
 
     @some(*FINISHED)
-    @rule(which=which, reset=st.booleans())
+    @rule(
+        move=moves(
+            retry={"which": which, "reset": st.booleans()},
+            retry_all={"name": queues, "state": st.sampled_from(FINISHED)},
+        )
+    )
+    def put_back(self, move: Move) -> None:
+        """Let finished jobs run again."""
+        self.play(move)
+
     def retry(self, which: int, reset: bool) -> None:
         if job := self.pick(which, *FINISHED):
             self.queues[job.queue].retry(
@@ -27,8 +36,6 @@ class Steering(Table):
             )
             self.books.again([job], reset=reset)
 
-    @some(*FINISHED)
-    @rule(name=queues, state=st.sampled_from(FINISHED))
     def retry_all(self, name: str, state: Any) -> None:
         jobs = self.books.of(name, state)
         count = self.queues[name].retry_all(state, connection=self.connection)
@@ -36,14 +43,21 @@ class Steering(Table):
         self.books.again(jobs)
 
     @some("delayed")
-    @rule(which=which)
+    @rule(
+        move=moves(
+            promote={"which": which},
+            promote_all={"name": queues},
+        )
+    )
+    def let_run(self, move: Move) -> None:
+        """Let delayed jobs run now."""
+        self.play(move)
+
     def promote(self, which: int) -> None:
         if job := self.pick(which, "delayed"):
             self.queues[job.queue].promote(job.id, connection=self.connection)
             self.books.put(job, "waiting")
 
-    @some("delayed")
-    @rule(name=queues)
     def promote_all(self, name: str) -> None:
         jobs = self.books.of(name, "delayed")
         count = self.queues[name].promote_all(connection=self.connection)
@@ -51,8 +65,22 @@ class Steering(Table):
         for job in jobs:
             self.books.put(job, "waiting")
 
-    @some("waiting", "delayed", "waiting_children")
-    @rule(which=which, priority=st.sampled_from([0, 2]), lifo=st.booleans())
+    @some(*STATES)
+    @rule(
+        move=moves(
+            change_priority={
+                "which": which,
+                "priority": st.sampled_from([0, 2]),
+                "lifo": st.booleans(),
+            },
+            change_delay={"which": which, "delay": st.sampled_from([0, 1000, 5000])},
+            update_data={"which": which},
+        )
+    )
+    def change(self, move: Move) -> None:
+        """Change one job."""
+        self.play(move)
+
     def change_priority(self, which: int, priority: int, lifo: bool) -> None:
         if job := self.pick(which, "waiting", "delayed", "waiting_children"):
             self.queues[job.queue].change_priority(
@@ -62,8 +90,6 @@ class Steering(Table):
             if job.state == "waiting" and job.group is not None:
                 self.books.arrive(job.queue, job.group, again=False)
 
-    @some("delayed")
-    @rule(which=which, delay=st.sampled_from([0, 1000, 5000]))
     def change_delay(self, which: int, delay: int) -> None:
         if job := self.pick(which, "delayed"):
             self.queues[job.queue].change_delay(
@@ -72,8 +98,6 @@ class Steering(Table):
             job.due = self.books.now + delay
             self.books.tell(job, "delayed")
 
-    @some(*STATES)
-    @rule(which=which)
     def update_data(self, which: int) -> None:
         if job := self.pick(which, *STATES):
             queue = self.queues[job.queue]

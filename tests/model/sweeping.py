@@ -9,14 +9,25 @@ from hypothesis.stateful import rule
 
 from model.books import FINISHED
 from model.lines import WINDOW
-from model.table import Table, queues
+from model.table import Move, Table, moves, queues
 from pgqueue import QueueNotEmpty
 
 
 class Sweeping(Table):
     """Pauses, limits and empties queues."""
 
-    @rule(name=queues, paused=st.booleans())
+    @rule(
+        move=moves(
+            pause={"name": queues, "paused": st.booleans()},
+            limit={"name": queues, "most": st.sampled_from([None, 1, 2])},
+            limit_rate={"name": queues, "starts": st.sampled_from([None, 1, 3])},
+            hold={"name": queues, "delay": st.sampled_from([0, 1000, 2000])},
+        )
+    )
+    def set_limits(self, move: Move) -> None:
+        """Let a queue do more, or less."""
+        self.play(move)
+
     def pause(self, name: str, paused: bool) -> None:
         queue = self.queues[name]
         if paused:
@@ -26,14 +37,12 @@ class Sweeping(Table):
             queue.resume(connection=self.connection)
             self.books.paused.discard(name)
 
-    @rule(name=queues, most=st.sampled_from([None, 1, 2]))
     def limit(self, name: str, most: int | None) -> None:
         self.queues[name].set_concurrency(most, connection=self.connection)
         self.books.most.pop(name, None)
         if most is not None:
             self.books.most[name] = most
 
-    @rule(name=queues, starts=st.sampled_from([None, 1, 3]))
     def limit_rate(self, name: str, starts: int | None) -> None:
         self.queues[name].set_rate_limit(starts, WINDOW, connection=self.connection)
         if starts is None:
@@ -42,12 +51,28 @@ class Sweeping(Table):
         else:
             self.books.rate[name] = starts
 
-    @rule(name=queues, delay=st.sampled_from([0, 1000, 2000]))
     def hold(self, name: str, delay: int) -> None:
         self.queues[name].rate_limit(delay, connection=self.connection)
         self.books.until[name] = self.books.now + delay
 
-    @rule(name=queues, delayed=st.booleans())
+    @rule(
+        move=moves(
+            drain={"name": queues, "delayed": st.booleans()},
+            clean={
+                "name": queues,
+                "state": st.sampled_from(
+                    ["waiting", "prioritized", "paused", "delayed", *FINISHED]
+                ),
+                "grace": st.sampled_from([0, 500]),
+                "limit": st.integers(0, 2),
+            },
+            obliterate={"name": queues, "force": st.booleans()},
+        )
+    )
+    def empty(self, move: Move) -> None:
+        """Remove many jobs of a queue."""
+        self.play(move)
+
     def drain(self, name: str, delayed: bool) -> None:
         books = self.books
         next_ones = books.pending(name)
@@ -59,14 +84,6 @@ class Sweeping(Table):
         books.forget(first)
         books.forget(waiting)
 
-    @rule(
-        name=queues,
-        state=st.sampled_from(
-            ["waiting", "prioritized", "paused", "delayed", *FINISHED]
-        ),
-        grace=st.sampled_from([0, 500]),
-        limit=st.integers(0, 2),
-    )
     def clean(self, name: str, state: Any, grace: int, limit: int) -> None:
         books = self.books
         if state in (*FINISHED, "delayed"):
@@ -87,7 +104,6 @@ class Sweeping(Table):
         assert gone == [job.id for job in found]
         books.forget(found)
 
-    @rule(name=queues, force=st.booleans())
     def obliterate(self, name: str, force: bool) -> None:
         books = self.books
         active = books.of(name, "active")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition
+from hypothesis.stateful import RuleBasedStateMachine, precondition
 
 from model.books import FINISHED
 from model.cadences import ScheduleBooks
@@ -71,6 +71,17 @@ STANDS = """
 
 which = st.integers(0, 7)
 queues = st.sampled_from(QUEUES)
+Move = tuple[str, dict[str, Any]]
+
+
+def moves(**given: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Move]:
+    """Return moves that are as likely together as one rule: methods, with arguments."""
+    return st.one_of(
+        *(
+            st.tuples(st.just(name), st.fixed_dictionaries(strategies))
+            for name, strategies in given.items()
+        )
+    )
 
 
 def some(*states: str) -> Any:
@@ -85,8 +96,8 @@ class Table(RuleBasedStateMachine):
 
     connection: psycopg.Connection[Any]
 
-    @initialize(grouped=st.sampled_from([(), ("a",), ("b",), QUEUES]))
-    def begin(self, grouped: tuple[str, ...]) -> None:
+    def set_up(self, grouped: tuple[str, ...]) -> None:
+        """Begin with nothing; only in some queues are jobs of groups."""
         self.connection.execute(EMPTY)
         self.books = ScheduleBooks()
         self.queues = {name: Queue(name, dsn="postgresql://") for name in QUEUES}
@@ -96,10 +107,15 @@ class Table(RuleBasedStateMachine):
         self.lost: list[tuple[ActiveJob, int]] = []
         self.saved: Any = None
         self.has_groups = grouped
+        self.counted = QUEUES[0]
         self.connection.execute(FOLLOW, [FOLLOWED])
         now = self.connection.execute("SELECT clock_timestamp()").fetchone()
         assert now is not None
         self.origin = now[0]
+
+    def play(self, move: Move) -> None:
+        name, given = move
+        getattr(self, name)(**given)
 
     def pick(self, which: int, *states: str) -> Record | None:
         """Return one of the jobs in some states."""
@@ -172,13 +188,20 @@ class Table(RuleBasedStateMachine):
         super().check_invariants(*args, **kwargs)
         if hasattr(self, "books"):
             self.look()
-            for name, queue in self.queues.items():
-                counts = queue.counts(connection=self.connection)
-                assert counts.waiting + counts.prioritized == len(
-                    self.books.of(name, "waiting")
-                )
-                backlog = self.books.of(name, "waiting", "delayed", "waiting_children")
-                assert queue.count(connection=self.connection) == len(backlog)
+            self.count()
+
+    def count(self) -> None:
+        """Compare what the queues count, of one of them after each step, by turns."""
+        self.counted = QUEUES[1 - QUEUES.index(self.counted)]
+        queue, books = self.queues[self.counted], self.books
+        counts = queue.counts(connection=self.connection)
+        backlog = books.of(queue.name, "waiting", "delayed", "waiting_children")
+        assert queue.count(connection=self.connection) == len(backlog)
+        for state in STATES:
+            count = len(books.of(queue.name, state))
+            found = getattr(counts, state)
+            found += counts.prioritized if state == "waiting" else 0
+            assert found == count
 
     def teardown(self) -> None:
         if self.connection.info.transaction_status:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from model.adding import Adding, node, trees
-from model.table import STATES, some, which
+from model.table import STATES, Move, moves, some, which
 from pgqueue import LeaseLost
 from pgqueue.compat.bullmq import reading
 from pgqueue.db.run import run
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pgqueue.worker.active_job import ActiveJob
 
 words = st.integers(0, 99)
-CALLS = st.sampled_from(["progress", "log", "data", "child"])
+calls = st.sampled_from(["progress", "log", "data", "child"])
 
 
 class Telling(Adding):
@@ -33,22 +33,28 @@ class Telling(Adding):
         return active, self.books.jobs[active.id]
 
     @precondition(lambda self: self.held)
-    @rule(which=which, word=words)
+    @rule(
+        move=moves(
+            report_progress={"which": which, "word": words},
+            report_line={"which": which, "word": words},
+            replace_data={"which": which, "word": words},
+        )
+    )
+    def speak(self, move: Move) -> None:
+        """Let a handler speak of its job."""
+        self.play(move)
+
     def report_progress(self, which: int, word: int) -> None:
         active, job = self.mine(which)
         active.update_progress(word)
         job.progress = word
         self.books.tell(job, "progress")
 
-    @precondition(lambda self: self.held)
-    @rule(which=which, word=words)
     def report_line(self, which: int, word: int) -> None:
         active, job = self.mine(which)
         active.log(f"{word}")
         job.log(f"{word}")
 
-    @precondition(lambda self: self.held)
-    @rule(which=which, word=words)
     def replace_data(self, which: int, word: int) -> None:
         active, job = self.mine(which)
         active.update_data(word)
@@ -63,14 +69,23 @@ class Telling(Adding):
         added: Any = active.add_child(node(tree))
         self.enter_flow(added, tree, job.id)
 
-    @precondition(lambda self: self.held)
-    @rule(which=which)
-    def ask_of_children(self, which: int) -> None:
-        active, job = self.mine(which)
+    @some(*STATES)
+    @rule(
+        move=moves(
+            note_line={"which": which, "word": words},
+            note_progress={"which": which, "word": words},
+        )
+    )
+    def tell(self, move: Move) -> None:
+        """Let others speak of a job."""
+        self.play(move)
+
+    def ask_of_children(self, active: ActiveJob) -> None:
+        """What a handler is told of its children is what they left."""
         left = {
             child: one.state
             for (up, child), one in self.books.settled.items()
-            if up == job.id
+            if up == active.id
         }
         place = (active.queue_id, active.id)
         values = run(self.connection, children_values(*place), "pgqueue")
@@ -78,31 +93,24 @@ class Telling(Adding):
         assert values.keys() == {c for c, state in left.items() if state != "failed"}
         assert failures.keys() == {c for c, state in left.items() if state == "failed"}
 
-    @precondition(lambda self: self.lost)
-    @rule(which=which, tree=trees, call=CALLS)
-    def call_too_late(self, which: int, tree: dict[str, Any], call: str) -> None:
+    def call_too_late(self, active: ActiveJob, tree: dict[str, Any], call: str) -> None:
         """What a handler says is refused once its lease has ended."""
-        active, _ = self.lost[which % len(self.lost)]
         self.fit_tree(tree)
-        calls = {
+        late = {
             "progress": lambda: active.update_progress(0),
             "log": lambda: active.log("too late"),
             "data": lambda: active.update_data("too late"),
             "child": lambda: active.add_child(node(tree)),
         }
         with pytest.raises(LeaseLost), self.connection.transaction():
-            calls[call]()
+            late[call]()
 
-    @some(*STATES)
-    @rule(which=which, word=words)
     def note_line(self, which: int, word: int) -> None:
         if job := self.pick(which, *STATES):
             queue = self.queues[job.queue]
             queue.log(job.id, f"{word}", connection=self.connection)
             job.log(f"{word}")
 
-    @some(*STATES)
-    @rule(which=which, word=words)
     def note_progress(self, which: int, word: int) -> None:
         """As those do who came from BullMQ: not only a handler reports."""
         if job := self.pick(which, *STATES):
@@ -111,18 +119,15 @@ class Telling(Adding):
             job.progress = word
             self.books.tell(job, "progress")
 
-    @some(*STATES)
-    @rule(which=which)
-    def read_history(self, which: int) -> None:
+    def read_history(self, job: Record) -> None:
         """One row for each failed attempt, the oldest first; the log; the progress."""
-        if job := self.pick(which, *STATES):
-            queue = self.queues[job.queue]
-            attempts = queue.attempts(job.id, connection=self.connection)
-            assert [(one.attempt, one.error) for one in attempts] == job.failures
-            lines = queue.logs(job.id, connection=self.connection)
-            assert [one.line for one in lines] == job.lines
-            found = queue.get(job.id, connection=self.connection)
-            assert (found.progress, found.data) == (job.progress, job.data)
+        queue = self.queues[job.queue]
+        attempts = queue.attempts(job.id, connection=self.connection)
+        assert [(one.attempt, one.error) for one in attempts] == job.failures
+        lines = queue.logs(job.id, connection=self.connection)
+        assert [one.line for one in lines] == job.lines
+        found = queue.get(job.id, connection=self.connection)
+        assert (found.progress, found.data) == (job.progress, job.data)
 
     def sweep_behind(self) -> None:
         """Do what maintenance does for jobs that are gone, of which others have told."""
