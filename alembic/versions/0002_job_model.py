@@ -266,6 +266,8 @@ $$
 DROP_ADD_JOBS = "DROP FUNCTION pgqueue.add_jobs(text, json)"
 DROP_ADD = "DROP FUNCTION pgqueue.add"
 
+# What it refuses it says in the words of its options; add_jobs, through which Python adds,
+# leaves that to the constraints of the tables.
 ADD = """
 CREATE FUNCTION pgqueue.add(
     queue text,
@@ -286,15 +288,67 @@ CREATE FUNCTION pgqueue.add(
     headers json DEFAULT NULL,
     tags text[] DEFAULT NULL,
     keep_logs bigint DEFAULT NULL,
-    "group" text DEFAULT NULL
+    "group" text DEFAULT NULL,
+    parent bigint DEFAULT NULL,
+    parent_queue text DEFAULT NULL,
+    on_child_failure text DEFAULT NULL
 ) RETURNS bigint
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    wrong text[] := CASE
+        WHEN coalesce(char_length(add.queue), 0) NOT BETWEEN 1 AND 255
+            THEN ARRAY['queue', add.queue, 'a name of 1 to 255 characters']
+        WHEN coalesce(char_length(add.name), 0) NOT BETWEEN 1 AND 255
+            THEN ARRAY['name', add.name, 'a name of 1 to 255 characters']
+        WHEN char_length(add.key) NOT BETWEEN 1 AND 255
+            THEN ARRAY['key', add.key, '1 to 255 characters, or NULL']
+        WHEN char_length(add."group") NOT BETWEEN 1 AND 255
+            THEN ARRAY['group', add."group", 'a name of 1 to 255 characters, or NULL']
+        WHEN add.priority NOT BETWEEN 0 AND 2097151
+            THEN ARRAY['priority', add.priority::text,
+                '0, which goes first, or 1 (the highest) to 2097151']
+        WHEN add.attempts < 1
+            THEN ARRAY['attempts', add.attempts::text, '1 or more']
+        WHEN add.delay IS NOT NULL AND add.run_at IS NOT NULL
+            THEN ARRAY['delay', add.delay::text, 'delay or run_at, not both']
+        WHEN add.delay < interval '0' OR add.delay > interval '7900 years'
+            THEN ARRAY['delay', add.delay::text, 'an interval of 0 to 7900 years']
+        WHEN add.run_at >= '9999-01-01 00:00+00'
+            THEN ARRAY['run_at', add.run_at::text, 'a time before the year 9999']
+        WHEN add.parent IS NULL AND add.parent_queue IS NOT NULL
+            THEN ARRAY['parent_queue', add.parent_queue, 'the id of a parent beside it']
+        WHEN add.parent IS NULL AND add.on_child_failure IS NOT NULL
+            THEN ARRAY['on_child_failure', add.on_child_failure,
+                'the id of a parent beside it']
+        WHEN add.on_child_failure NOT IN ('fail', 'continue', 'ignore', 'remove')
+            THEN ARRAY['on_child_failure', add.on_child_failure,
+                'one of fail, continue, ignore, remove']
+        WHEN add.parent IS NOT NULL AND add.dedup IS NOT NULL
+            THEN ARRAY['dedup', add.dedup::text, 'no parent beside it']
+    END;
+BEGIN
+    -- What jsonb does not take either: NUL, half a surrogate pair.
+    IF wrong IS NULL AND strpos(add.data::text, '\\u') > 0 THEN
+        BEGIN
+            PERFORM add.data::jsonb;
+        EXCEPTION WHEN untranslatable_character OR invalid_text_representation THEN
+            wrong := ARRAY['data', add.data::text, 'JSON without \\u0000, and with both'
+                ' halves of every surrogate pair'];
+        END;
+    END IF;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'pgqueue.add: ' || wrong[1] || ' => '
+                || quote_nullable(left(wrong[2], 80)) || ' is not allowed',
+            HINT = 'Allowed: ' || wrong[3] || '.';
+    END IF;
+    RETURN (
     SELECT a.id
     -- The data as it was given: json_strip_nulls would take nulls out of it.
     FROM pgqueue.add_jobs(add.queue, ('[{"data":' || coalesce(add.data::text, 'null')
         || ',' || substr(json_strip_nulls(json_build_object(
             'name', add.name,
-            'delay', CASE WHEN add.run_at IS NULL THEN extract(epoch FROM add.delay) END,
+            'delay', extract(epoch FROM add.delay),
             'run_at', add.run_at,
             'priority', add.priority,
             'lifo', add.lifo,
@@ -302,6 +356,9 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
             'key', add.key,
             'dedup', add.dedup,
             'group', add."group",
+            'parent', CASE WHEN add.parent IS NOT NULL THEN json_build_object(
+                'queue', coalesce(add.parent_queue, add.queue), 'id', add.parent) END,
+            'on_child_failure', add.on_child_failure,
             'options', CASE
                 WHEN num_nonnulls(add.backoff, add.timeout, add.remove_on_complete,
                     add.remove_on_fail, add.expires, add.headers, add.tags,
@@ -317,7 +374,8 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
                     'keep_logs', add.keep_logs
                 )
             END
-        ))::text, 2) || ']')::json) AS a
+        ))::text, 2) || ']')::json) AS a);
+END
 $$
 """
 

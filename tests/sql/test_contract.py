@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -71,14 +71,6 @@ def test_add_takes_what_the_job_model_added(queue: Queue, sql: Sql) -> None:
     assert_consistent(sql)
 
 
-def test_run_at_wins_over_delay(queue: Queue, sql: Sql) -> None:
-    job_id = sql.value(
-        "SELECT pgqueue.add('paint', 'n', delay => '1 hour',"
-        " run_at => '2090-01-01 00:00+00')"
-    )
-    assert queue.get(job_id).run_at == datetime(2090, 1, 1, tzinfo=UTC)
-
-
 def test_lifo_works_from_sql(queue: Queue, sql: Sql) -> None:
     first = sql.value("SELECT pgqueue.add('paint', 'n')")
     last = sql.value("SELECT pgqueue.add('paint', 'n', lifo => true)")
@@ -98,35 +90,116 @@ def test_data_is_kept_number_for_number(queue: Queue, sql: Sql) -> None:
     assert queue.get(job_id).data["big"] == 123456789012345678901234567890
 
 
-@pytest.mark.parametrize(
-    ("call", "reason"),
-    [
-        ("'', 'n'", "queue_name_length"),
-        ("'paint', ''", "job_name_length"),
-        ("'paint', NULL", "null value"),
-        ("'paint', 'n', priority => -1", "job_priority_range"),
-        ("'paint', 'n', priority => 2097152", "job_priority_range"),
-        ("'paint', 'n', attempts => 0", "job_attempts_range"),
-        ("'paint', 'n', key => ''", "job_key_length"),
-        ("'paint', 'n', key => repeat('k', 256)", "job_key_length"),
-        ("'paint', 'n', 'nonsense'", "invalid input syntax for type json"),
-        ("'paint', 'n', run_at => 'infinity'", "delayed_run_at_range"),
-        ("'paint', 'n', run_at => '12000-01-01'", "delayed_run_at_range"),
-        ("'paint', 'n', delay => interval '9000 years'", "delayed_run_at_range"),
-    ],
-)
-def test_what_would_break_readers_is_refused(sql: Sql, call: str, reason: str) -> None:
-    with pytest.raises(psycopg.Error, match=reason):
+LONG = "repeat('k', 256)"
+REFUSED = {
+    "'', 'n'": "queue => '' is not allowed",
+    f"{LONG}, 'n'": "queue => 'kkk",
+    "NULL, 'n'": "queue => NULL is not allowed",
+    "'paint', ''": "name => '' is not allowed",
+    f"'paint', {LONG}": "name => 'kkk",
+    "'paint', NULL": "name => NULL is not allowed",
+    "'paint', 'n', priority => -1": "priority => '-1' is not allowed",
+    "'paint', 'n', priority => 2097152": "priority => '2097152' is not allowed",
+    "'paint', 'n', attempts => 0": "attempts => '0' is not allowed",
+    "'paint', 'n', key => ''": "key => '' is not allowed",
+    f"'paint', 'n', key => {LONG}": "key => 'kkk",
+    "'paint', 'n', \"group\" => ''": "group => '' is not allowed",
+    f"'paint', 'n', \"group\" => {LONG}": "group => 'kkk",
+    "'paint', 'n', delay => '-1 hour'": "delay => '-01:00:00' is not allowed",
+    "'paint', 'n', delay => '9000 years'": "delay => '9000 years' is not allowed",
+    "'paint', 'n', delay => '1 s', run_at => now()": "delay => '00:00:01' is not",
+    "'paint', 'n', run_at => 'infinity'": "run_at => 'infinity' is not allowed",
+    "'paint', 'n', run_at => '12000-01-01'": "run_at => '12000-01-01",
+    "'paint', 'n', '{\"a\": \"\\u0000\"}'": "data => E?'.* is not allowed",
+    "'paint', 'n', '\"\\ud800\"'": "data => E?'.* is not allowed",
+    "'paint', 'n', parent_queue => 'q'": "parent_queue => 'q' is not allowed",
+    "'paint', 'n', on_child_failure => 'fail'": "on_child_failure => 'fail' is not",
+    "'paint', 'n', parent => 1, on_child_failure => 'cry'": "on_child_failure => 'cry'",
+    "'paint', 'n', parent => 1, dedup => '{\"id\": \"d\"}'": "dedup => '{",
+}
+
+
+@pytest.mark.parametrize("call", REFUSED)
+def test_a_value_that_is_not_allowed_is_named_with_what_is(sql: Sql, call: str) -> None:
+    with pytest.raises(psycopg.Error, match=REFUSED[call]) as refused:
         sql.run(f"SELECT pgqueue.add({call})")
+    assert refused.value.sqlstate == "22023"
+    assert str(refused.value.diag.message_hint).startswith("Allowed: ")
     assert sql.value("SELECT count(*) FROM pgqueue.job") == 0
 
 
 @pytest.mark.parametrize(
-    "when", ["delay => '-1 hour'", "delay => '0'", "run_at => '-infinity'"]
+    ("item", "reason"),
+    [
+        ({"name": ""}, "job_name_length"),
+        ({"name": "n", "priority": 2**21}, "job_priority_range"),
+        ({"name": "n", "attempts": 0}, "job_attempts_range"),
+        ({"name": "n", "key": ""}, "job_key_length"),
+        ({"name": "n", "run_at": "infinity"}, "delayed_run_at_range"),
+    ],
+)
+def test_what_would_break_readers_is_refused_by_the_tables(
+    sql: Sql, item: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match=reason):
+        sql.run("SELECT pgqueue.add_jobs('paint', %s)", [json.dumps([item])])
+    assert sql.value("SELECT count(*) FROM pgqueue.job") == 0
+
+
+def test_data_that_is_no_json_is_refused(sql: Sql) -> None:
+    with pytest.raises(psycopg.Error, match="invalid input syntax for type json"):
+        sql.run("SELECT pgqueue.add('paint', 'n', 'nonsense')")
+
+
+def test_escapes_in_data_are_kept_as_they_are(queue: Queue, sql: Sql) -> None:
+    data = r'{"a": "\\u0000", "b": "\u00e9\ud83d\udc69"}'
+    job_id = sql.value("SELECT pgqueue.add('paint', 'n', %s)", [data])
+    assert queue.get(job_id).data == {"a": "\\u0000", "b": "é👩"}
+
+
+@pytest.mark.parametrize(
+    "when", ["delay => '0'", "run_at => now()", "run_at => '-infinity'"]
 )
 def test_a_time_that_is_over_means_now(queue: Queue, sql: Sql, when: str) -> None:
     job_id = sql.value(f"SELECT pgqueue.add('paint', 'n', {when})")
     assert queue.get(job_id).state == "waiting"
+
+
+def test_a_child_is_added_to_a_parent_that_runs_or_waits(
+    queue: Queue, worker: HandWorker, dsn: str, sql: Sql
+) -> None:
+    parent = sql.value("SELECT pgqueue.add('paint', 'report')")
+    claimed = worker.claim()
+    page = sql.value("SELECT pgqueue.add('paint', 'page', parent => %s)", [parent])
+    assert queue.get(page).parent_id == parent
+    worker.finish(claimed, "waiting_children")
+    assert queue.get(parent).state == "waiting_children"
+    other = sql.value(
+        "SELECT pgqueue.add('pages', 'page', parent => %s, parent_queue => 'paint',"
+        " on_child_failure => 'ignore')",
+        [parent],
+    )
+    worker.finish(worker.claim())
+    assert queue.get(parent).state == "waiting_children"
+    elsewhere = HandWorker(dsn, "pages")
+    elsewhere.fail(elsewhere.claim())
+    elsewhere.close()
+    assert queue.get(parent).state == "waiting"
+    with Queue("pages", dsn=dsn) as pages:
+        assert pages.get(other).state == "failed"
+    assert_consistent(sql)
+
+
+def test_a_parent_that_is_not_there_or_over_takes_no_child(
+    worker: HandWorker, sql: Sql
+) -> None:
+    call = "SELECT pgqueue.add('paint', 'page', parent => %s)"
+    with pytest.raises(psycopg.Error, match="parent job 99 does not exist"):
+        sql.run(call, [99])
+    parent = sql.value("SELECT pgqueue.add('paint', 'report')")
+    worker.finish(worker.claim())
+    with pytest.raises(psycopg.Error, match=f"parent job {parent} is completed"):
+        sql.run(call, [parent])
 
 
 @pytest.mark.parametrize(
