@@ -129,17 +129,22 @@ QUESTIONS = {
 }
 
 
-def broken_rules(
-    connection: psycopg.Connection[Any], schema: str = "pgqueue"
-) -> list[tuple[str, Any]]:
-    """Return the rules that do not hold, each with a row that says so; in one query."""
+def asking(schema: str = "pgqueue") -> str:
+    """Return the query that finds the rules that do not hold."""
     parts = [
         f"(SELECT '{rule}' AS rule, to_json(broken) AS row"
         f" FROM ({query}) AS broken LIMIT 5)"
         for rule, query in QUESTIONS.items()
     ]
     text = f"WITH standing AS ({STANDING}) {' UNION ALL '.join(parts)}"
-    rows = connection.execute(text.format(schema=schema)).fetchall()
+    return text.format(schema=schema)
+
+
+def broken_rules(
+    connection: psycopg.Connection[Any], schema: str = "pgqueue"
+) -> list[tuple[str, Any]]:
+    """Return the rules that do not hold, each with a row that says so; in one query."""
+    rows = connection.execute(asking(schema)).fetchall()
     return [tuple(row) for row in rows]
 
 

@@ -121,12 +121,15 @@ class Running(Telling, Grouping):
         self.ask_of_children(ended[0][0])
         self.read_history(self.books.jobs[ended[0][0].id])
         player = self.players[ended[0][0].queue]
+        gone: list[Record] = []
         ids = {active.id for active, _ in ended}
         assert ids <= player.finish(ended, releases=releases)
         for active, outcome in ended:
-            parents.add(self.note(self.books.jobs[active.id], outcome))
+            gone.append(self.books.jobs[active.id])
+            parents.add(self.note(gone[-1], outcome))
         self.books.settle_ids(ids)
-        self.sweep_behind()
+        if any(job.lines or job.progress is not None for job in gone):
+            self.sweep_behind()
         if releases:
             self.books.release({one for one in parents if one is not None})
 
