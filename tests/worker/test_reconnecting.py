@@ -1,17 +1,40 @@
-"""How a worker comes back to a server that is away."""
+"""How a worker comes back: to a server that was away, and from the dead."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pgqueue import Worker
 from pgqueue.config import Settings
 from pgqueue.worker.session import Session
+from waiting import until_async
 
 if TYPE_CHECKING:
+    from conftest import Sql
+    from pgqueue import Queue
     from working import Facts
+
+
+async def test_a_worker_that_others_take_for_dead_begins_a_new_life(
+    dsn: str, queue: Queue, sql: Sql, facts: Facts
+) -> None:
+    """Its own clock says that its leases are valid; the database's word counts."""
+
+    async def handler(job: Any) -> str:
+        return "done"
+
+    async with Worker("work", handler, dsn=dsn, lease=6):
+        before = queue.add("before")
+        await until_async(lambda: queue.get(before.id).state == "completed")
+        assert sql.run("UPDATE pgqueue.worker SET dead_at = clock_timestamp()") == 1
+        await until_async(lambda: facts.count("worker.fenced") == 1)
+        after = queue.add("after")
+        await until_async(lambda: queue.get(after.id).state == "completed")
+    living = "SELECT count(*) FROM pgqueue.worker WHERE dead_at IS NULL"
+    assert sql.value(living) == 0
 
 
 class EnoughError(Exception):
