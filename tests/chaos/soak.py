@@ -105,7 +105,7 @@ def soak(dsn: str, seconds: float, seed: int, processes: int = 2) -> Result:
                     counts.waiting + counts.prioritized + counts.delayed + counts.active
                 )
 
-            until(settled, 100, message="every job has finished")
+            until(settled, 200, message="every job has finished")
         for process in running:
             process.signal(signal.SIGTERM)
         for process in running:

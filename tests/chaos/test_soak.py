@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", [11])
 def test_random_jobs_survive_random_deaths(dsn: str, queue: Queue, seed: int) -> None:
     soak = importlib.import_module("chaos.soak")
-    result = soak.soak(dsn, 12, seed)
+    result = soak.soak(dsn, 8, seed)
     print(result)  # noqa: T201
     assert result.kills > 2
     assert result.added > 500
