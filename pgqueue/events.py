@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import psycopg
 
@@ -17,6 +17,8 @@ from pgqueue.shells.checks import check_timeout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
     from pgqueue.types import Duration, Event
 
@@ -49,6 +51,7 @@ class QueueEvents(Shell):
         start: where a consumer begins that is not known yet: at what happens from
             `new`, or at the oldest event that is kept (`begin`).
         dsn: as for `Queue`.
+        pool: as for `Queue`; it lends a connection for each look, none in between.
 
     Raises:
         ConfigError: an argument is not valid. No I/O happens here.
@@ -61,8 +64,9 @@ class QueueEvents(Shell):
         start: Literal["new", "begin"] = "new",
         *,
         dsn: str | None = None,
+        pool: ConnectionPool[Any] | None = None,
     ) -> None:
-        super().__init__(queue, dsn=dsn)
+        super().__init__(queue, dsn=dsn, pool=pool)
         self.consumer = check_consumer(consumer, start)
         self._reader = ops.Reader(queue, consumer, begin=start == "begin")
         self._subscribed = False
@@ -159,8 +163,9 @@ class AsyncQueueEvents(AsyncShell):
         start: Literal["new", "begin"] = "new",
         *,
         dsn: str | None = None,
+        pool: AsyncConnectionPool[Any] | None = None,
     ) -> None:
-        super().__init__(queue, dsn=dsn)
+        super().__init__(queue, dsn=dsn, pool=pool)
         self.consumer = check_consumer(consumer, start)
         self._reader = ops.Reader(queue, consumer, begin=start == "begin")
         self._subscribed = False

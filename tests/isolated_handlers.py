@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from effects import write
-from pgqueue import Queue, RateLimited, RetryLater, Unrecoverable, current_job
+from pgqueue import (
+    FlowNode,
+    Queue,
+    RateLimited,
+    RetryLater,
+    Unrecoverable,
+    WaitForChildren,
+    current_job,
+)
 from waiting import until
 
 
@@ -151,3 +159,46 @@ def dies_once_committed(job: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     job.reporter.committer.committed = die
+
+
+def report_in_steps(job: Any) -> Any:
+    """Add children the first time, wait for them, and put together what they left."""
+    if job.name == "page":
+        if job.data == "bad":
+            raise OSError("bad page")
+        return {"page": job.data, "pid": os.getpid()}
+    values = job.children_values()
+    if not values:
+        for n in (1, 2, "bad"):
+            job.add_child(FlowNode("page", n, queue="pages", on_child_failure="ignore"))
+        if job.data == "raise":
+            raise WaitForChildren("for the pages")
+        job.wait_children()
+    return {
+        "pages": sorted(value["page"] for value in values.values()),
+        "failures": list(job.children_failures().values()),
+        "pid": os.getpid(),
+    }
+
+
+async def report_in_steps_async(job: Any) -> Any:
+    """Do the same on the child's loop."""
+    if job.name == "page":
+        if job.data == "bad":
+            raise OSError("bad page")
+        return {"page": job.data, "pid": os.getpid()}
+    values = await job.children_values()
+    if not values:
+        for n in (1, 2, "bad"):
+            await job.add_child(
+                FlowNode("page", n, queue="pages", on_child_failure="ignore")
+            )
+        if job.data == "raise":
+            raise WaitForChildren("for the pages")
+        job.wait_children()
+    failures = await job.children_failures()
+    return {
+        "pages": sorted(value["page"] for value in values.values()),
+        "failures": list(failures.values()),
+        "pid": os.getpid(),
+    }

@@ -9,11 +9,16 @@ import pytest
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from pgqueue import (
+    AsyncFlowProducer,
     AsyncQueue,
+    AsyncQueueEvents,
     ConfigError,
     DatabaseUnavailable,
+    FlowNode,
+    FlowProducer,
     PayloadError,
     Queue,
+    QueueEvents,
     UnsupportedConnection,
 )
 from waiting import until
@@ -25,6 +30,7 @@ TAKEN = (
     "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgqueue'"
     " AND datname = current_database()"
 )
+FLOW = FlowNode("report", queue="paint", children=[FlowNode("page", queue="paint")])
 
 
 def test_a_queue_works_on_the_callers_pool_and_opens_none(dsn: str, sql: Sql) -> None:
@@ -116,3 +122,78 @@ def test_a_pool_that_is_closed_or_gives_nothing_is_said_to_be(dsn: str) -> None:
         queue.count()
     with pool, pool.connection(), pytest.raises(DatabaseUnavailable, match="pool="):
         queue.count()
+
+
+def test_flows_are_added_on_the_callers_pool(dsn: str, sql: Sql) -> None:
+    before = sql.value(TAKEN)
+    with ConnectionPool(dsn, min_size=1, max_size=1) as pool:
+        flows = FlowProducer(pool=pool)
+        added = flows.add(FLOW)
+        tree = flows.get("paint", added.job.id)
+        assert [child.job.name for child in tree.children] == ["page"]
+        assert sql.value(TAKEN) == before
+        flows.close()
+        assert not pool.closed
+        assert Queue("paint", pool=pool).counts().waiting_children == 1
+
+
+async def test_flows_are_added_on_the_callers_async_pool(dsn: str) -> None:
+    async with AsyncConnectionPool(dsn, min_size=1, max_size=1, open=False) as pool:
+        flows = AsyncFlowProducer(pool=pool)
+        [added] = await flows.add_bulk([FLOW])
+        tree = await flows.get("paint", added.job.id)
+        assert [child.job.name for child in tree.children] == ["page"]
+        await flows.close()
+        assert not pool.closed
+
+
+def test_events_are_followed_on_the_callers_pool(dsn: str, sql: Sql) -> None:
+    before = sql.value(TAKEN)
+    with ConnectionPool(dsn, min_size=1, max_size=1) as pool:
+        events = QueueEvents("paint", "billing", pool=pool)
+        events.subscribe()
+        # One connection is enough: it is taken for a look and given back.
+        job = Queue("paint", pool=pool).add("paint")
+        told: list[tuple[str, int | None]] = []
+        for event in events.follow(timeout=60):
+            told.append((event.name, event.job_id))
+            if len(told) == 2:
+                break
+        assert told == [("added", job.id), ("waiting", job.id)]
+        assert sql.value(TAKEN) == before
+        events.close()
+        assert not pool.closed
+        again = QueueEvents("paint", "billing", pool=pool)
+        assert list(again.follow(timeout=0)) == []
+        assert again.unsubscribe()
+
+
+async def test_events_are_followed_on_the_callers_async_pool(dsn: str) -> None:
+    async with AsyncConnectionPool(dsn, min_size=1, max_size=1, open=False) as pool:
+        events = AsyncQueueEvents("paint", "billing", pool=pool)
+        await events.subscribe()
+        job = await AsyncQueue("paint", pool=pool).add("paint")
+        told: list[tuple[str, int | None]] = []
+        async for event in events.follow(timeout=60):
+            told.append((event.name, event.job_id))
+            if len(told) == 2:
+                break
+        assert told == [("added", job.id), ("waiting", job.id)]
+        await events.close()
+        assert not pool.closed
+
+
+def test_flows_and_events_take_a_pool_or_a_dsn_of_their_own_kind(dsn: str) -> None:
+    closed = ConnectionPool("host=nowhere.invalid", open=False)
+    asynchronous = AsyncConnectionPool("host=nowhere.invalid", open=False)
+    with pytest.raises(UnsupportedConnection, match=r"psycopg_pool\.ConnectionPool"):
+        FlowProducer(pool=asynchronous)  # type: ignore[arg-type]
+    with pytest.raises(UnsupportedConnection, match="AsyncConnectionPool"):
+        AsyncFlowProducer(pool=closed)  # type: ignore[arg-type]
+    with pytest.raises(UnsupportedConnection, match=r"psycopg_pool\.ConnectionPool"):
+        QueueEvents("paint", pool=asynchronous)  # type: ignore[arg-type]
+    with pytest.raises(UnsupportedConnection, match="AsyncConnectionPool"):
+        AsyncQueueEvents("paint", pool=closed)  # type: ignore[arg-type]
+    for make in (FlowProducer, lambda **given: QueueEvents("paint", **given)):
+        with pytest.raises(ConfigError, match="not both"):
+            make(pool=closed, dsn=dsn)
