@@ -453,7 +453,10 @@ BEGIN
         END IF;
         id := held.job_id;
         existing := true;
-        run_at := NULL;
+        -- Only of a job that is gone: its time still runs, and nothing is to be found.
+        run_at := CASE WHEN NOT EXISTS (
+            SELECT FROM pgqueue.job j WHERE j.queue_id = in_queue AND j.id = held.job_id
+        ) THEN held.expires_at END;
         PERFORM pgqueue.note(in_queue, id, 'deduplicated', json_build_object(
             'dedup_id', rule->>'id', 'dropped', new_id));
         RETURN;

@@ -86,7 +86,9 @@ def add_bulk(queue: str, parts: Iterable[Chunk]) -> Op[list[Job]]:
     for given, elements in parts:
         added = yield from jobs.add_encoded(queue, elements)
         for new, one in zip(given, added, strict=True):
-            if one.existing:
+            if one.gone:
+                made.append(jobs.gone(queue, new, one))
+            elif one.existing:
                 found = yield from jobs.find(queue, one.id)
                 made.append(found or jobs.snapshot(queue, new, one))
             else:

@@ -11,7 +11,7 @@ from pgqueue import options, payload
 from pgqueue.errors import ConfigError, JobNotFound, KeyTaken, LeaseLost
 from pgqueue.ops.bulk import BULK_BYTES, BULK_ROWS
 from pgqueue.ops.core import Op, Statement, atomic
-from pgqueue.ops.jobs import add_encoded, find, from_row, snapshot
+from pgqueue.ops.jobs import add_encoded, find, from_row, gone, snapshot
 from pgqueue.ops.queues import queue_id
 from pgqueue.ops.releasing import Parent
 from pgqueue.parents import check_policy
@@ -103,6 +103,9 @@ def add_group(
         added = yield from add_encoded(queue, [one.element for one in group])
         vanished: list[Planted] = []
         for one, result in zip(group, added, strict=True):
+            if result.gone:
+                one.job = gone(queue, one.node.job(), result)
+                continue
             if result.existing:
                 one.job = yield from find(queue, result.id)
                 if one.job is None:

@@ -55,6 +55,11 @@ class Added(NamedTuple):
     created_at: datetime
     run_at: datetime | None
 
+    @property
+    def gone(self) -> bool:
+        """Whether its id is held by the throttle of a job that is done, and not kept."""
+        return self.existing and self.run_at is not None
+
 
 def add_encoded(queue: str, elements: Sequence[str]) -> Op[list[Added]]:
     """Add jobs that `options.encode_job` made, and return them in the same order."""
@@ -66,19 +71,22 @@ def add_encoded(queue: str, elements: Sequence[str]) -> Op[list[Added]]:
 
 def add(queue: str, new: NewJob, element: str) -> Op[Job]:
     """Add one job; with a key or an id that is taken, return the job that has it."""
-    before = 0
     while True:
         [added] = yield from add_encoded(queue, [element])
         if not added.existing:
             return snapshot(queue, new, added)
+        if added.gone:
+            return gone(queue, new, added)
         found = yield from find(queue, added.id)
         if found is not None:
             return found
-        if added.id == before:
-            # Still taken: by the throttle of a job that is done and was not kept.
-            return replace(snapshot(queue, new, added), state=JobState.COMPLETED)
         # Removed since the key was looked at: it is free again.
-        before = added.id
+
+
+def gone(queue: str, new: NewJob, added: Added) -> Job:
+    """Return what stands for a job that is gone while its throttle still runs."""
+    made = snapshot(queue, new, added._replace(run_at=None))
+    return replace(made, state=JobState.COMPLETED)
 
 
 def snapshot(

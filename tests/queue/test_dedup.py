@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from invariants import assert_consistent
-from pgqueue import Dedup, NewJob, Queue
+from pgqueue import Dedup, FlowNode, FlowProducer, NewJob, Queue
 from pgqueue import sql as statements
 from pgqueue.db.run import run
 from pgqueue.ops import maintenance
@@ -148,7 +148,37 @@ def test_a_throttle_stands_for_its_time_finished_or_not(
     ignored = queue.add("n", "late", dedup=THROTTLE)
     assert (ignored.id, ignored.state) == (second.id, "completed")
     assert queue.count() == 0
-    assert len(queue.add_bulk([NewJob("n", dedup=THROTTLE)])) == 1
+    [in_bulk] = queue.add_bulk([NewJob("n", dedup=THROTTLE)])
+    assert (in_bulk.id, in_bulk.state) == (second.id, "completed")
+
+
+def test_an_add_that_a_throttle_drops_is_told_once_though_its_job_is_gone(
+    queue: Queue, worker: HandWorker, sql: Sql
+) -> None:
+    first = queue.add("n", dedup=THROTTLE)
+    finish(worker, worker.claim(), "removed")
+    sql.run(
+        "INSERT INTO pgqueue.subscriber (queue_id, consumer, xid, event_id, seen_at)"
+        " SELECT id, 'test', 0, 0, clock_timestamp() FROM pgqueue.queue"
+    )
+    sql.run("UPDATE pgqueue.queue SET events = true")
+    assert queue.add("n", dedup=THROTTLE).id == first.id
+    assert sql.all("SELECT job_id, name FROM pgqueue.event") == [
+        (first.id, "deduplicated")
+    ]
+
+
+def test_a_flow_whose_root_is_throttled_by_a_job_that_is_gone_is_not_added(
+    queue: Queue, worker: HandWorker, dsn: str
+) -> None:
+    first = queue.add("n", dedup=THROTTLE)
+    finish(worker, worker.claim(), "removed")
+    child = FlowNode("n", queue=queue.name)
+    root = FlowNode("n", queue=queue.name, dedup=THROTTLE, children=[child])
+    with FlowProducer(dsn=dsn) as flows:
+        found = flows.add(root)
+    assert (found.job.id, found.job.state) == (first.id, "completed")
+    assert queue.count() == 0
 
 
 def test_replace_without_extend_keeps_the_time(queue: Queue, sql: Sql) -> None:
