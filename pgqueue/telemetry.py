@@ -35,6 +35,7 @@ LEVELS: Final = {
     "worker.woken": logging.DEBUG,
     "worker.claimed": logging.DEBUG,
     "worker.abandoned": logging.WARNING,
+    "database.locked": logging.WARNING,
     "database.lost": logging.WARNING,
     "database.restored": logging.INFO,
     "listener.ready": logging.DEBUG,

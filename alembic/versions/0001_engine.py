@@ -180,9 +180,23 @@ BEGIN
         IF found IS NOT NULL THEN
             RETURN found;
         END IF;
-        -- Waits for a concurrent first use of the same name, then reads its id.
-        INSERT INTO pgqueue.queue (name) VALUES (queue_id.queue)
-        ON CONFLICT (name) DO NOTHING;
+        -- Waits for a concurrent first use of the same name, then reads its id. Not for
+        -- ever: the other transaction may be one of the caller's own, which waits for it.
+        DECLARE
+            allowed text := current_setting('lock_timeout');
+        BEGIN
+            IF allowed = '0' THEN
+                PERFORM set_config('lock_timeout', '10s', true);
+            END IF;
+            INSERT INTO pgqueue.queue (name) VALUES (queue_id.queue)
+            ON CONFLICT (name) DO NOTHING;
+            PERFORM set_config('lock_timeout', allowed, true);
+        EXCEPTION WHEN lock_not_available THEN
+            RAISE EXCEPTION USING ERRCODE = 'lock_not_available',
+                MESSAGE = 'the queue ' || quote_literal(queue_id.queue) || ' is first used'
+                    ' in another transaction, which has not ended',
+                HINT = 'End that transaction first, or work in it: pass its connection.';
+        END;
     END LOOP;
 END
 $$

@@ -111,6 +111,10 @@ def explain(  # noqa: PLR0911  one answer for each kind of error
         return parent_error(code, fault.detail or "{}")
     if code == "57014" and "timeout" in text:
         return StatementTimeout(f"{where} gave up: {text}; ask for less, or allow more")
+    if code == "55P03" and "first used" in text:
+        return StatementTimeout(
+            f"{text}; commit that one first, or pass its connection as connection="
+        )
     if code == "42501":
         return SchemaError(f"this role may not use pgqueue's schema in {where}: {text}")
     if code.startswith("22"):

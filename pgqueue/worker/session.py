@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import psycopg
@@ -106,8 +105,13 @@ class Session:
 
     async def _again(self, statements: Sequence[Statement]) -> list[list[Row]]:
         while True:
-            with suppress(SessionLost):
+            try:
                 return await self.exchange(statements)
+            except SessionLost:
+                continue
+            except psycopg.errors.LockNotAvailable as error:
+                # A queue that somebody makes in a transaction which goes on and on.
+                telemetry.emit("database.locked", error=one_line(error))
 
     async def _pipeline(
         self, connection: AsyncConnection, statements: Sequence[Statement]
