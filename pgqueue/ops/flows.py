@@ -15,7 +15,7 @@ from pgqueue.ops.jobs import add_encoded, find, from_row, gone, snapshot
 from pgqueue.ops.queues import queue_id
 from pgqueue.ops.releasing import Parent
 from pgqueue.parents import check_policy
-from pgqueue.types import FlowJob, FlowNode, Job, JsonValue
+from pgqueue.types import Dedup, FlowJob, FlowNode, Job, JsonValue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +62,11 @@ def check_flow(node: FlowNode, limit: int, depth: int = 0) -> None:
     children: object = node.children
     if isinstance(children, (str, bytes)) or not isinstance(children, Sequence):
         raise ConfigError.bad("children", children, "a list of FlowNode items")
+    if children and isinstance(node.dedup, Dedup) and node.dedup.keep_last_if_active:
+        raise ConfigError(
+            f"node {node.name!r}: a job with children cannot be kept back, because it "
+            "would run without them; leave keep_last_if_active out"
+        )
     for child in node.children:
         check_flow(child, limit, depth + 1)
 

@@ -161,6 +161,8 @@ def test_a_child_whose_key_is_taken_leaves_nothing_of_its_flow(
     [
         report(page(dedup=Dedup("d"))),
         report(page(priority=-1)),
+        # It would be added without its children, once the job that runs has ended.
+        report(page(), dedup=Dedup("d", keep_last_if_active=True)),
         report(page(on_child_failure="explode")),
         report(FlowNode("n", queue="")),
         FlowNode("n", queue="q", children="ab"),  # type: ignore[arg-type]
