@@ -55,6 +55,8 @@ class Running(Telling, Grouping):
             player.pass_on(claimed)
             books.begun(expected)
         if grouped:
+            # A schedule that went on may have a job that waits already.
+            self.adopt()
             self.look_at_groups(name)
 
     @rule(name=queues, given=options, dedup=rules)
