@@ -215,7 +215,7 @@ class RetryLater(HandlerSignal):
 class RateLimited(HandlerSignal):
     """Let no job of the queue start for *delay*; this one goes back to its place.
 
-    No attempt is used up.
+    If the job has a group, no job of that group. No attempt is used up.
 
     Args:
         delay: a `timedelta` or seconds.

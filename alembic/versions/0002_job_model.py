@@ -70,8 +70,13 @@ TABLES = (
         concurrency integer,
         rate_max integer,
         rate_window double precision,
+        limited_until timestamptz,
         PRIMARY KEY (queue_id, "group")
     )
+    """,
+    """
+    CREATE INDEX group_limit_held ON pgqueue.group_limit (queue_id, limited_until)
+        WHERE limited_until IS NOT NULL
     """,
     # A group got a waiting job, in the same transaction; or, with `again`, it may do more
     # than before (all groups, if none is named). Never locked, so adds wait for nobody;
@@ -1256,16 +1261,19 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$
 """
 
-# What each group in line may start now: `free` jobs, or none until `frees` for its rate.
+# What each group in line may start now: `free` jobs, or none until `frees` for its rate,
+# or because a handler met a limit (`held`).
 # A window lasts a little longer than asked, as that of a queue. Nothing in it is volatile,
 # or it would be a query of its own, whose order is lost.
 LINE_ROOM = """
 CREATE VIEW pgqueue.line_room AS
-SELECT l.queue_id, l."group", l.turn, l.until, l.ctid AS place, k.paused,
-    k.rate_max - used.starts AS starts,
-    CASE WHEN k.paused THEN 0 ELSE greatest(0, least(k.concurrency - busy.jobs,
+SELECT l.queue_id, l."group", l.turn, l.until, l.ctid AS place, k.paused, k.held,
+    CASE WHEN k.held THEN 0 ELSE k.rate_max - used.starts END AS starts,
+    CASE WHEN k.paused OR k.held THEN 0 ELSE greatest(0, least(k.concurrency - busy.jobs,
         k.rate_max - used.starts, 2147483647)) END AS free,
-    coalesce(used.oldest, statement_timestamp()) + span.lasts AS frees,
+    -- A claim adds the grain again.
+    CASE WHEN k.held THEN k.limited_until - span.grain * interval '1 second'
+        ELSE coalesce(used.oldest, statement_timestamp()) + span.lasts END AS frees,
     k.rate_max, span.grain, span.lasts
 FROM pgqueue.line l
 -- OFFSET 0: looked up for each group, or the line might not come in its order.
@@ -1275,7 +1283,8 @@ LEFT JOIN LATERAL (
     WHERE o.queue_id = l.queue_id AND o."group" = l."group" OFFSET 0
 ) AS g ON true
 CROSS JOIN LATERAL (
-    SELECT coalesce(g.paused, false) AS paused,
+    SELECT coalesce(g.paused, false) AS paused, g.limited_until,
+        coalesce(g.limited_until > statement_timestamp(), false) AS held,
         coalesce(g.concurrency, q.group_concurrency) AS concurrency,
         coalesce(g.rate_max, q.group_rate_max) AS rate_max,
         CASE WHEN g.rate_max IS NULL THEN q.group_rate_window ELSE g.rate_window

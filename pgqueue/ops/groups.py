@@ -90,9 +90,10 @@ def counts(queue: str) -> Op[GroupCounts]:
 
 
 def trim_rates(queue_id: int) -> Op[None]:
-    """Forget the starts that are older than their windows."""
-    while True:
-        params = {"queue_id": queue_id, "limit": BATCH}
-        rows = yield Statement("trim_group_rates", params)
-        if rows[0][0] < BATCH:
-            return
+    """Forget the starts that are older than their windows, and holds that are over."""
+    for statement in ("trim_group_rates", "trim_group_holds"):
+        count = BATCH
+        while count == BATCH:
+            params = {"queue_id": queue_id, "limit": BATCH}
+            rows = yield Statement(statement, params)
+            count = rows[0][0]

@@ -14,7 +14,7 @@ def add_groups(tables: MetaData) -> None:
     """Add the limits of groups, the line that they stand in, and what comes to it."""
     import sqlalchemy as sa  # noqa: PLC0415
 
-    sa.Table(
+    limit = sa.Table(
         "group_limit",
         tables,
         key("queue_id", sa.Integer()),
@@ -23,6 +23,13 @@ def add_groups(tables: MetaData) -> None:
         sa.Column("concurrency", sa.Integer),
         sa.Column("rate_max", sa.Integer),
         sa.Column("rate_window", sa.Double),
+        sa.Column("limited_until", instant()),
+    )
+    held = limit.c
+    sa.Index(
+        "group_limit_held",
+        *(held.queue_id, held.limited_until),
+        postgresql_where=held.limited_until.isnot(None),
     )
     sa.Table(
         "arrival",

@@ -3,4 +3,4 @@
 -- limit_group; one that is limited again meanwhile is looked at anew, and stays.
 DELETE FROM pgqueue.group_limit g
 WHERE g.queue_id = %(queue_id)s AND g."group" = %(group)s
-    AND NOT g.paused AND num_nonnulls(g.concurrency, g.rate_max) = 0
+    AND NOT g.paused AND num_nonnulls(g.concurrency, g.rate_max, g.limited_until) = 0

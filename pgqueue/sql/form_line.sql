@@ -27,9 +27,9 @@ WHERE l.ctid = ANY(ARRAY(
     WHERE w.queue_id = %(queue_id)s AND w.until <= (SELECT clock_timestamp())
     ORDER BY w.until, w.turn LIMIT 1000)
     UNION ALL
-    -- As many as have jobs running, at most.
+    -- As many as have jobs running, at most; those that are held get to know until when.
     (SELECT r.place FROM pgqueue.line_room r
-    WHERE r.queue_id = %(queue_id)s AND r.until = 'infinity' AND r.free > 0
+    WHERE r.queue_id = %(queue_id)s AND r.until = 'infinity' AND (r.free > 0 OR r.held)
     ORDER BY r.turn LIMIT 1000)
     UNION ALL
     SELECT w.ctid FROM came c CROSS JOIN LATERAL (

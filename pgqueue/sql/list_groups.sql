@@ -30,7 +30,7 @@ SELECT s.* FROM (
         k.rate_max, k.rate_window,
         CASE WHEN g.paused THEN 'paused' WHEN w.jobs = 0 THEN 'idle'
             WHEN coalesce(g.concurrency, q.group_concurrency) <= a.jobs THEN 'full'
-            WHEN k.rate_max <= (
+            WHEN g.limited_until > clock_timestamp() OR k.rate_max <= (
                 SELECT coalesce(sum(t.count), 0) FROM pgqueue.group_rate t
                 WHERE t.queue_id = q.id AND t."group" = f.name
                     AND t.passed_at > clock_timestamp()) THEN 'limited'

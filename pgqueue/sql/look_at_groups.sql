@@ -28,7 +28,7 @@ CROSS JOIN LATERAL (
             ORDER BY l.until, l.turn LIMIT 1
         ) IS NOT NULL OR (
             SELECT true FROM pgqueue.line_room l
-            WHERE l.queue_id = %(queue_id)s AND l.until = 'infinity' AND l.free > 0
+            WHERE l.queue_id = %(queue_id)s AND l.until = 'infinity' AND (l.free > 0 OR l.held)
             ORDER BY l.turn LIMIT 1
         ) IS NOT NULL AS open, (
             SELECT l.until FROM pgqueue.line l

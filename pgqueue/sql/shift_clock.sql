@@ -50,6 +50,8 @@ WITH by AS MATERIALIZED (
     SELECT r.queue_id, r.claimed_at - by.time, r.count FROM rate_gone r, by ORDER BY 1, 2
 ), line_moved AS (
     UPDATE pgqueue.line SET until = until - by.time FROM by
+), group_limit_moved AS (
+    UPDATE pgqueue.group_limit SET limited_until = limited_until - by.time FROM by
 ), group_rate_gone AS (
     DELETE FROM pgqueue.group_rate RETURNING *
 ), group_rate_moved AS (

@@ -314,17 +314,24 @@ def trim_attempts(taken: list[Ended]) -> list[Statement]:
 
 
 def limit_queues(taken: list[Ended]) -> list[Statement]:
-    """Return what limits the queues whose handlers raised `RateLimited`."""
-    holds: dict[int, float] = {}
+    """Return what limits the queues and groups whose handlers raised `RateLimited`."""
+    holds: dict[tuple[int, str], float] = {}
     for ended in taken:
         if ended.outcome.ending == "limited":
-            queue_id = ended.job.queue_id
-            holds[queue_id] = max(holds.get(queue_id, 0.0), ended.outcome.hold)
-    # Sorted, because each locks the row of its queue.
-    return [
-        Statement("limit_longer", {"queue_id": queue_id, "delay": holds[queue_id]})
-        for queue_id in sorted(holds)
+            place = (ended.job.queue_id, ended.job.group or "")
+            holds[place] = max(holds.get(place, 0.0), ended.outcome.hold)
+    # Sorted, because each locks a row.
+    made = [
+        Statement("limit_longer", {"queue_id": queue_id, "delay": holds[queue_id, ""]})
+        for queue_id, group in sorted(holds)
+        if not group
     ]
+    for queue_id in sorted({queue_id for queue_id, group in holds if group}):
+        held = [group for of, group in sorted(holds) if of == queue_id and group]
+        delays = [holds[queue_id, group] for group in held]
+        params = {"queue_id": queue_id, "groups": held, "delays": delays}
+        made.append(Statement("limit_groups_longer", params))
+    return made
 
 
 def guard(worker_id: int, jobs: list[ActiveJob]) -> dict[str, object]:

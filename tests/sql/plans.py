@@ -80,6 +80,12 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "limit_groups": {"queue_id": 3, "concurrency": 9, "max": None, "per": None}
     | {"set_concurrency": True, "set_rate": False},
     "trim_group_rates": {"queue_id": 3, "limit": 50},
+    "trim_group_holds": {"queue_id": 3, "limit": 50},
+    "limit_groups_longer": {
+        "queue_id": 3,
+        "groups": ["g1", "g2"],
+        "delays": [1.0, 2.0],
+    },
     "drop_limit": {"queue_id": 3, "group": "g7"},
     "reset_queue": {"queue_id": 1},
     "read_schedules": {"queue_ids": [1], "keys": ["a"], "job_ids": [7]},
