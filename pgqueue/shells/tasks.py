@@ -19,8 +19,9 @@ from typing import (
 )
 
 from pgqueue import options
-from pgqueue.errors import ConfigError
+from pgqueue.errors import ConfigError, UnknownOption
 from pgqueue.shells.adding import Adding, AsyncAdding
+from pgqueue.types import NewJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -60,6 +61,9 @@ class JobOptions(TypedDict, total=False):
     headers: Mapping[str, str] | None
     tags: Sequence[str]
     connection: Any
+
+
+NAMES: Final = frozenset(JobOptions.__annotations__)
 
 
 def current_job() -> Any:
@@ -127,6 +131,16 @@ def restore(module: str, qualname: str) -> Handle:
     return handle
 
 
+def check_given(name: str, given: JobOptions) -> None:
+    """Raise now what adding such a job would raise, where the function is defined."""
+    unknown = {one: value for one, value in given.items() if one not in NAMES}
+    if unknown:
+        raise UnknownOption.of(Adding.add, unknown)
+    stored: dict[str, Any] = {**given}
+    stored.pop("connection", None)
+    options.encode_job(NewJob(name, **stored))
+
+
 class Task(Generic[P, R]):
     """A function that is a job: called it runs, added it runs in a worker.
 
@@ -147,6 +161,7 @@ class Task(Generic[P, R]):
         self._given = given
         self._signature = check_function(function)
         self.name = options.check_name(name or function.__name__)
+        check_given(self.name, given)
         self.queue = queue.name
         self.handle = handler_of(function)
         update_wrapper(self, function)
@@ -193,6 +208,7 @@ class AsyncTask(Generic[P, R]):
         self._given = given
         self._signature = check_function(function)
         self.name = options.check_name(name or function.__name__)
+        check_given(self.name, given)
         self.queue = queue.name
         self.handle = handler_of(function)
         update_wrapper(self, function)
@@ -231,7 +247,8 @@ class Tasks(Adding):
             name: of its jobs; that of the function by default.
 
         Raises:
-            ConfigError: the function takes positional-only or variable arguments.
+            ConfigError: the function takes positional-only or variable arguments, or an
+                option is unknown or out of its range.
         """
         return lambda function: Task(self, function, name, given)
 
@@ -248,6 +265,7 @@ class AsyncTasks(AsyncAdding):
             name: of its jobs; that of the function by default.
 
         Raises:
-            ConfigError: the function takes positional-only or variable arguments.
+            ConfigError: the function takes positional-only or variable arguments, or an
+                option is unknown or out of its range.
         """
         return lambda function: AsyncTask(self, function, name, given)

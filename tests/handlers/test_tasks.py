@@ -116,3 +116,18 @@ async def test_a_function_that_no_child_process_can_import_is_refused(
     worker.register(local)
     with pytest.raises(ConfigError, match="a child process can import"):
         await worker.serve()
+
+
+@pytest.mark.parametrize("kind", [Queue, AsyncQueue])
+def test_a_bad_option_is_refused_where_the_function_is_defined(
+    kind: type[Queue | AsyncQueue], dsn: str
+) -> None:
+    queue: Any = kind("work", dsn=dsn)
+    for wrong, words in (
+        ({"attemps": 5}, "did you mean 'attempts'"),
+        ({"priority": -1}, "priority=-1"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            queue.job(**wrong)(where)
+        with pytest.raises(ConfigError, match=words):
+            queue.job()(where).using(**wrong)

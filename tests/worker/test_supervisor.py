@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import psutil
 
@@ -53,13 +53,18 @@ threading.Thread(target=follow, daemon=True).start()
 
 
 def start(
-    tmp_path: Path, dsn: str, *options: str, script: str = SCRIPT
+    tmp_path: Path,
+    dsn: str,
+    *options: str,
+    script: str = SCRIPT,
+    stderr: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
     (tmp_path / "jobs.py").write_text(script)
     return subprocess.Popen(
         [sys.executable, "-m", "pgqueue", "worker", "jobs:worker", *options],
         cwd=tmp_path,
         env={**os.environ, "PGQUEUE_DSN": dsn},
+        stderr=stderr,
     )
 
 
@@ -84,6 +89,37 @@ def test_n_processes_share_the_work_and_end_when_told(
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     assert workers(sql) == set()
+
+
+HANGING = """
+import threading
+from pgqueue import Worker
+
+def hang(job):
+    threading.Event().wait()
+
+worker = Worker("work", hang, concurrency=1, processes=2, shutdown_timeout=600)
+"""
+
+
+def test_a_second_signal_to_the_supervisor_cuts_all_processes_off(
+    tmp_path: Path, dsn: str, queue: Queue, sql: Sql
+) -> None:
+    queue.add_bulk([NewJob("x") for _ in range(2)])
+    log = tmp_path / "log"
+    with log.open("wb") as stderr:
+        process = start(tmp_path, dsn, script=HANGING, stderr=stderr)
+    try:
+        until(lambda: len(workers(sql)) == 2 and queue.counts().active == 2, 60)
+        process.send_signal(signal.SIGTERM)
+        until(lambda: log.read_text().count("worker.stopping") == 2, 60)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+    assert workers(sql) == set()
+    assert {(job.state, job.attempt) for job in queue.jobs()} == {("waiting", 0)}
 
 
 def test_a_process_that_dies_is_replaced_and_its_jobs_run_again(
