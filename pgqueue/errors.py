@@ -26,7 +26,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 
 class PgQueueError(Exception):
@@ -165,13 +165,21 @@ class NoHandler(JobError):
     """A worker claimed a job that none of its handlers is for, and gave it back.
 
     It is heard by `error` listeners, once a name and minute.
+
+    Args:
+        known: the names that have a handler here.
     """
 
-    def __init__(self, job_id: int, queue: str, name: str) -> None:
+    def __init__(
+        self, job_id: int, queue: str, name: str, known: Iterable[str] = ()
+    ) -> None:
+        names = ", ".join(map(repr, sorted(known)))
+        here = f" (there are handlers for {short_text(names, 300)})" if names else ""
         super().__init__(
             job_id,
-            f"no handler here for {name!r} of queue {queue!r} (job {job_id}); such jobs "
-            "are held for other workers: register one, or a handler for all names",
+            f"no handler here for {name!r} of queue {queue!r} (job {job_id}){here}; such "
+            "jobs are held for other workers and looked at again: register one, or a "
+            "handler for all names",
         )
         self.queue = queue
         self.name = name
@@ -242,4 +250,9 @@ def short(value: object, limit: int = 60) -> str:
         text = repr(value)
     except Exception:  # noqa: BLE001  a value's own repr may raise anything
         text = f"<{type(value).__name__}>"
+    return short_text(text, limit)
+
+
+def short_text(text: str, limit: int) -> str:
+    """Return text, cut off where it would be too long for a message."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

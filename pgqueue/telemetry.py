@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 Subscriber = Callable[[str, dict[str, Any]], None]
 
 logger: Final = logging.getLogger("pgqueue")
+job_logger: Final = logging.getLogger("pgqueue.job")
+"""Of the facts about one job, so that these can be had without the others."""
 
 LEVELS: Final = {
     "job.started": logging.DEBUG,
@@ -45,10 +47,23 @@ LEVELS: Final = {
     "jobs.recovered": logging.WARNING,
 }
 
+PLACES: Final = {
+    fact: (job_logger if fact.startswith("job.") else logger, level)
+    for fact, level in LEVELS.items()
+}
+ELSEWHERE: Final = (logger, logging.INFO)
+
 _subscribers: tuple[Subscriber, ...] = ()
 
 
-def emit(fact: str, **fields: Any) -> None:
+class Raised(NamedTuple):
+    """An exception for the log: itself, if it is of this process, and its traceback."""
+
+    error: BaseException | None
+    stack: str
+
+
+def emit(fact: str, raised: Raised | None = None, /, **fields: Any) -> None:
     """Tell every subscriber, then the log, that something happened."""
     if _subscribers:
         for subscriber in _subscribers:
@@ -56,17 +71,30 @@ def emit(fact: str, **fields: Any) -> None:
                 subscriber(fact, fields)
             except Exception:
                 logger.exception("a telemetry subscriber raised")
-    level = LEVELS.get(fact, logging.INFO)
-    if logger.isEnabledFor(level):
+    log, level = PLACES.get(fact, ELSEWHERE)
+    if log.isEnabledFor(level):
         text = " ".join(f"{name}={value}" for name, value in fields.items())
         # A handler that writes JSON wants the fields apart.
         extra = {"fact": fact, "fields": fields}
-        logger.log(level, "%s %s", fact, text, extra=extra)
+        if raised is None:
+            log.log(level, "%s %s", fact, text, extra=extra)
+            return
+        error = raised.error
+        exception = None
+        if error is not None:
+            exception = type(error), error, error.__traceback__
+        record = log.makeRecord(
+            log.name, level, __file__, 0, "%s %s", (fact, text), exception, extra=extra
+        )
+        # Formatters take this for what they would make of the exception: bounded here.
+        record.exc_text = raised.stack
+        log.handle(record)
 
 
 def wanted(fact: str) -> bool:
     """Whether anybody would hear the fact; spares hot paths building it."""
-    return bool(_subscribers) or logger.isEnabledFor(LEVELS.get(fact, logging.INFO))
+    log, level = PLACES.get(fact, ELSEWHERE)
+    return bool(_subscribers) or log.isEnabledFor(level)
 
 
 def subscribe(subscriber: Subscriber) -> Callable[[], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -94,15 +95,21 @@ def asked_dedup(
 @click.argument("job_id", metavar="ID", type=int)
 @json_option
 def show(queue: str, job_id: int, *, as_json: bool) -> None:
-    """Show everything about a job, and its first 20 children."""
+    """Show everything about a job, its failed attempts and its first 20 children."""
     with FlowProducer(dsn=given_dsn()) as flows:
         flow = flows.get(queue, job_id, depth=1)
+    with Queue(queue, dsn=given_dsn()) as it:
+        failures = it.attempts(job_id)
     children = [child.job for child in flow.children]
     if as_json:
-        below = {"children": [child.to_dict() for child in children]}
-        print_json(flow.job.to_dict() | (below if children else {}))
+        shown = flow.job.to_dict()
+        if failures:
+            shown["failed_attempts"] = [asdict(failure) for failure in failures]
+        if children:
+            shown["children"] = [child.to_dict() for child in children]
+        print_json(shown)
         return
-    show_job(flow.job, children)
+    show_job(flow.job, children, failures)
 
 
 @command.command("ls")

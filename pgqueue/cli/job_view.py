@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.text import Text
 
 from pgqueue.cli.output import Output, compact, escape, instant, one_line, table
-from pgqueue.types import Job, JobState
+from pgqueue.types import Attempt, Job, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,16 +21,21 @@ STYLES: Final = {
 }
 DETAIL: Final = 300
 SHORT: Final = 60
+NEWEST: Final = 5
+"""So many failed attempts are shown."""
 
 
-def show_job(job: Job, children: Sequence[Job] = ()) -> None:
-    """Print what there is to say about a job, a line each, and then its children."""
+def show_job(
+    job: Job, children: Sequence[Job] = (), failures: Sequence[Attempt] = ()
+) -> None:
+    """Print what there is to say about a job, a line each, then what belongs to it."""
     shown = table("", " ", wide=[" "])
     shown.show_header = False
     below = "\n".join(
         f"{child.id} {child.name} in {child.queue}: {child.state}" for child in children
     )
-    for label, value in (*facts(job), *([("children", below)] if below else [])):
+    more = [("children", below)] if below else []
+    for label, value in (*facts(job), *more, *failed_attempts(failures)):
         style = STYLES.get(job.state, "") if label in ("state", "error") else ""
         text = "\n".join(escape(line) for line in value.splitlines())
         shown.add_row(Text(label, "dim"), Text(text, style))
@@ -63,6 +68,18 @@ def facts(job: Job) -> list[tuple[str, str]]:
         "error": job.error or "",
     }
     return [(label, value) for label, value in values.items() if value]
+
+
+def failed_attempts(failures: Sequence[Attempt]) -> list[tuple[str, str]]:
+    """Return a label and a text for each of the newest, with its traceback."""
+    shown = []
+    if hidden := len(failures[:-NEWEST]):
+        shown.append(("failed", f"{hidden} earlier attempts: --json has them"))
+    for one in failures[-NEWEST:]:
+        where = f" in {one.worker}" if one.worker else ""
+        lines = [f"{instant(one.finished_at)}{where}: {one.error}", one.stack or ""]
+        shown.append((f"failed {one.attempt}", "\n".join(lines).rstrip()))
+    return shown
 
 
 def pretty(value: Any) -> str:

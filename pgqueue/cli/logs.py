@@ -9,12 +9,23 @@ import sys
 from datetime import UTC, datetime
 from typing import Final
 
+from pgqueue import telemetry
 from pgqueue.cli.output import escape
 
 FORMATS: Final = ("text", "json")
 
 
-class TextFormatter(logging.Formatter):
+class Formatter(logging.Formatter):
+    """What the two below have in common."""
+
+    def traceback(self, record: logging.LogRecord) -> str:
+        """Return the traceback of a record: the bounded one, if a fact brought it."""
+        if record.exc_text or not record.exc_info:
+            return record.exc_text or ""
+        return self.formatException(record.exc_info)
+
+
+class TextFormatter(Formatter):
     """`time level message`, in which nothing can command a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -22,12 +33,11 @@ class TextFormatter(logging.Formatter):
         when = datetime.fromtimestamp(record.created, UTC).astimezone()
         lines = [f"{when:%Y-%m-%d %H:%M:%S} {record.levelname.lower():<7} "]
         lines[0] += escape(record.getMessage().rstrip())
-        if record.exc_info:
-            lines += map(escape, self.formatException(record.exc_info).splitlines())
+        lines += map(escape, self.traceback(record).splitlines())
         return "\n".join(lines)
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(Formatter):
     """One JSON object a line; the fields of pgqueue's facts are keys of `fields`."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -41,13 +51,20 @@ class JsonFormatter(logging.Formatter):
         fact = getattr(record, "fact", None)
         if fact is not None:
             line |= {"fact": fact, "fields": getattr(record, "fields", {})}
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+        if stack := self.traceback(record):
+            line["traceback"] = stack
         return json.dumps(line, default=str)
 
 
-def configure(form: str) -> None:
-    """Log to stderr, unless the application has set up its own logging."""
+def configure(form: str, *, verbose: bool = False) -> None:
+    """Log to stderr, unless the application has set up its own logging.
+
+    Args:
+        form: text or json.
+        verbose: also what goes well, a line a job; in the application's logging too.
+    """
+    if verbose:
+        telemetry.job_logger.setLevel(logging.DEBUG)
     root = logging.getLogger()
     if root.handlers:
         return

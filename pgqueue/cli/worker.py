@@ -80,6 +80,9 @@ class QueueName(AnyParam):
     envvar="PGQUEUE_LOG",
     help="How the log on stderr looks.",
 )
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Log every job, not only failed ones."
+)
 def command(
     target: str,
     *,
@@ -87,6 +90,7 @@ def command(
     drain: bool,
     reloads: bool,
     log: str,
+    verbose: bool,
     **options: Any,
 ) -> int | None:
     """Run jobs until SIGTERM or Ctrl-C; a second one does not wait.
@@ -105,7 +109,8 @@ def command(
         os.environ["PGQUEUE_DSN"] = dsn
     found = load(target)
     asked = {name: value for name, value in options.items() if value is not None}
-    serve(make_worker(found, target, list(queues), asked), drain=drain, log=log)
+    worker = make_worker(found, target, list(queues), asked)
+    serve(worker, drain=drain, log=log, verbose=verbose)
     return None
 
 
@@ -127,9 +132,9 @@ def leave_at_sigterm() -> None:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
 
 
-def serve(worker: Worker, *, drain: bool, log: str) -> None:
+def serve(worker: Worker, *, drain: bool, log: str, verbose: bool = False) -> None:
     """Run a worker; say at once that it cannot begin."""
-    logs.configure(log)
+    logs.configure(log, verbose=verbose)
     # A worker outlives an outage, but one that cannot begin should say so.
     probe(worker.settings)
     with Queue(worker.queues[0], dsn=worker.settings.dsn) as queue:

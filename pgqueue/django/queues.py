@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from asgiref.sync import sync_to_async
 
@@ -100,15 +100,25 @@ class Queue(Joining, sync_queue.Queue):
         super().__init__(name, size_limit=size_limit)
         self._database = database
 
+    @overload
+    def job(self, name: Callable[P, R], /) -> Task[P, R]: ...
+    @overload
     def job(
         self, name: str | None = None, **given: Unpack[JobOptions]
-    ) -> Callable[[Callable[P, R]], Task[P, R]]:
+    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    def job(
+        self,
+        name: str | Callable[P, R] | None = None,
+        **given: Unpack[JobOptions],
+    ) -> Task[P, R] | Callable[[Callable[P, R]], Task[P, R]]:
         """Make the decorated function a job that `manage.py pgqueue worker` runs.
 
         Raises:
             ConfigError: it takes positional-only or variable arguments, or another
                 function has the name in this queue.
         """
+        if callable(name):
+            return self.job()(name)
         make: Any = super().job(name, **given)
 
         def register(function: Callable[P, R]) -> Task[P, R]:
@@ -136,15 +146,25 @@ class AsyncQueue(AsyncJoining, async_queue.AsyncQueue):
         super().__init__(name, size_limit=size_limit)
         self._database = database
 
+    @overload
+    def job(self, name: Callable[P, R], /) -> AsyncTask[P, R]: ...
+    @overload
     def job(
         self, name: str | None = None, **given: Unpack[JobOptions]
-    ) -> Callable[[Callable[P, R]], AsyncTask[P, R]]:
+    ) -> Callable[[Callable[P, R]], AsyncTask[P, R]]: ...
+    def job(
+        self,
+        name: str | Callable[P, R] | None = None,
+        **given: Unpack[JobOptions],
+    ) -> AsyncTask[P, R] | Callable[[Callable[P, R]], AsyncTask[P, R]]:
         """Make the decorated function a job that `manage.py pgqueue worker` runs.
 
         Raises:
             ConfigError: it takes positional-only or variable arguments, or another
                 function has the name in this queue.
         """
+        if callable(name):
+            return self.job()(name)
         make: Any = super().job(name, **given)
 
         def register(function: Callable[P, R]) -> AsyncTask[P, R]:

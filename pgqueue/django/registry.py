@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from pgqueue import options
 from pgqueue.errors import ConfigError
-from pgqueue.worker.handlers import check_handler, is_async
+from pgqueue.worker.handlers import check_handler, decorated_name, is_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +48,7 @@ def add(
 
 def registering(queue: str, name: str) -> Callable[[H], H]:
     """Return the decorator that lets a handler run the jobs of a name in a queue."""
-    options.check_name(name)
+    decorated_name(name, '@queue.handler("{}")')
 
     def register(handler: H) -> H:
         check_handler(handler)

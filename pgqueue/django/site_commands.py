@@ -25,6 +25,7 @@ def run_worker(
     drain: bool,
     reloads: bool,
     log: str,
+    verbose: bool,
     **options: Any,
 ) -> int | None:
     """Run jobs until SIGTERM or Ctrl-C; a second one does not wait.
@@ -49,7 +50,7 @@ def run_worker(
         worker = made  # type: ignore[assignment]
     # It may fork, and a connection is for one process.
     connections.close_all()
-    core.serve(worker, drain=drain, log=log)
+    core.serve(worker, drain=drain, log=log, verbose=verbose)
     return None
 
 

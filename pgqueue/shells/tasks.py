@@ -16,6 +16,7 @@ from typing import (
     TypedDict,
     TypeVar,
     Unpack,
+    overload,
 )
 
 from pgqueue import options
@@ -238,34 +239,54 @@ class AsyncTask(Generic[P, R]):
 class Tasks(Adding):
     """Make functions jobs."""
 
+    @overload
+    def job(self, name: Callable[P, R], /) -> Task[P, R]: ...
+    @overload
     def job(
         self, name: str | None = None, **given: Unpack[JobOptions]
-    ) -> Callable[[Callable[P, R]], Task[P, R]]:
+    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    def job(
+        self,
+        name: str | Callable[P, R] | None = None,
+        **given: Unpack[JobOptions],
+    ) -> Task[P, R] | Callable[[Callable[P, R]], Task[P, R]]:
         """Make the decorated function a job of this queue, with options as for `add`.
 
         Args:
-            name: of its jobs; that of the function by default.
+            name: of its jobs; that of the function by default, and in a bare `@queue.job`.
 
         Raises:
             ConfigError: the function takes positional-only or variable arguments, or an
                 option is unknown or out of its range.
         """
+        if callable(name):
+            return Task(self, name, None, given)
         return lambda function: Task(self, function, name, given)
 
 
 class AsyncTasks(AsyncAdding):
     """The same; the task's `add` is awaited."""
 
+    @overload
+    def job(self, name: Callable[P, R], /) -> AsyncTask[P, R]: ...
+    @overload
     def job(
         self, name: str | None = None, **given: Unpack[JobOptions]
-    ) -> Callable[[Callable[P, R]], AsyncTask[P, R]]:
+    ) -> Callable[[Callable[P, R]], AsyncTask[P, R]]: ...
+    def job(
+        self,
+        name: str | Callable[P, R] | None = None,
+        **given: Unpack[JobOptions],
+    ) -> AsyncTask[P, R] | Callable[[Callable[P, R]], AsyncTask[P, R]]:
         """Make the decorated function a job of this queue, with options as for `add`.
 
         Args:
-            name: of its jobs; that of the function by default.
+            name: of its jobs; that of the function by default, and in a bare `@queue.job`.
 
         Raises:
             ConfigError: the function takes positional-only or variable arguments, or an
                 option is unknown or out of its range.
         """
+        if callable(name):
+            return AsyncTask(self, name, None, given)
         return lambda function: AsyncTask(self, function, name, given)

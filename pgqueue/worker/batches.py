@@ -13,11 +13,11 @@ import time
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from pgqueue import telemetry
 from pgqueue.worker.batch import BatchReporter, share_out
 from pgqueue.worker.executor import CANCEL_GRACE, GRACE, plain, prepare, timed_out
 from pgqueue.worker.handlers import is_async
 from pgqueue.worker.outcome import CANCELLED, Outcome, TimedOut, failed
+from pgqueue.worker.telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -241,6 +241,6 @@ class BatchExecutor:
         """Settle a job whose handler goes on, for nobody."""
         self._close(job, outcome)
         job.cancelled = job.dropped = True
-        telemetry.emit("worker.abandoned", queue=job.queue, job_id=job.id)
+        tell("worker.abandoned", job)
         if not run.left:
             self._forget(run)

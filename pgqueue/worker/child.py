@@ -100,6 +100,7 @@ async def run(
             "ended": "raised",
             "reason": describe(error),
             "stack": format_stack(error),
+            "kind": type(error).__name__,
         }
         if isinstance(error, (RetryLater, RateLimited)):
             ended = "later" if isinstance(error, RetryLater) else "limited"

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from pgqueue import telemetry
 from pgqueue.errors import ConfigError
-from pgqueue.worker.outcome import describe
+from pgqueue.worker.outcome import describe, headline
 
 Listener = Callable[..., Any]
 L = TypeVar("L", bound=Listener)
@@ -31,6 +31,18 @@ EVENTS: Final = (
 )
 
 
+def check_event(event: object) -> None:
+    """Raise unless there is such an event.
+
+    Raises:
+        ConfigError: there is none, or the decorator lacks its parentheses.
+    """
+    if callable(event):
+        raise ConfigError.bad("event", event, 'a text: @worker.on("completed")')
+    if event not in EVENTS:
+        raise ConfigError.bad("event", event, f"one of {', '.join(EVENTS)}")
+
+
 class Emitter:
     """The listeners of one worker; called on its loop."""
 
@@ -44,8 +56,7 @@ class Emitter:
         Raises:
             ConfigError: there is no such event.
         """
-        if event not in EVENTS:
-            raise ConfigError.bad("event", event, f"one of {', '.join(EVENTS)}")
+        check_event(event)
         self._listeners[event] = (*self._listeners.get(event, ()), listener)
 
     def off(self, event: str, listener: Listener) -> None:
@@ -72,8 +83,7 @@ class Emitter:
 
     def error(self, error: BaseException, during: str) -> None:
         """Report what went wrong outside any job."""
-        # One line: what follows in PostgreSQL's errors shows the row, data and all.
-        text = describe(error).partition("\n")[0]
+        text = headline(error, describe(error))
         telemetry.emit("worker.error", during=during, error=text)
         self.emit("error", error)
 
@@ -96,7 +106,7 @@ class Emitter:
 
     def _complain(self, event: str, error: BaseException) -> None:
         if event == "error":
-            text = describe(error)
+            text = headline(error, describe(error))
             telemetry.emit("worker.error", during="error listener", error=text)
         else:
             self.error(error, f"{event} listener")

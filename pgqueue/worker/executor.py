@@ -11,7 +11,7 @@ from contextvars import copy_context
 from queue import SimpleQueue
 from typing import Any, Final
 
-from pgqueue import payload, telemetry
+from pgqueue import payload
 from pgqueue.errors import Unrecoverable
 from pgqueue.worker.active_job import ActiveJob, Reporter
 from pgqueue.worker.outcome import (
@@ -22,6 +22,7 @@ from pgqueue.worker.outcome import (
     completed,
     failed,
 )
+from pgqueue.worker.telling import tell
 
 Handler = Callable[[ActiveJob], Any]
 Settle = Callable[[ActiveJob, Outcome, float], None]
@@ -85,7 +86,7 @@ class AsyncExecutor:
         """Settle a cancelled job whose handler goes on."""
         if job in self._running:
             self.abandon(job)
-            telemetry.emit("worker.abandoned", queue=job.queue, job_id=job.id)
+            tell("worker.abandoned", job)
             self._settle(job, CANCELLED, CANCEL_GRACE)
 
     def close(self) -> None:
@@ -129,7 +130,7 @@ class AsyncExecutor:
             seconds = job.options.timeout or 0.0
             outcome = CANCELLED if job.cancelled else failed(job, timed_out(seconds))
             self.abandon(job)
-            telemetry.emit("worker.abandoned", queue=job.queue, job_id=job.id)
+            tell("worker.abandoned", job)
             self._settle(job, outcome, seconds + GRACE)
 
 
@@ -217,7 +218,7 @@ class ThreadExecutor:
         if not ended:
             # Its thread may never come back: make room for another.
             self._threads -= 1
-            telemetry.emit("worker.abandoned", queue=job.queue, job_id=job.id)
+            tell("worker.abandoned", job)
 
     def close(self) -> None:
         """Let idle threads end; the process does not wait for the others."""

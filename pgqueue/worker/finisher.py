@@ -6,15 +6,16 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from pgqueue import telemetry
-from pgqueue.errors import JobFailed, LeaseLost
+from pgqueue.errors import LeaseLost
 from pgqueue.ops.core import Row, Statement
 from pgqueue.ops.releasing import Parent
 from pgqueue.retention import Retention, resolve
-from pgqueue.types import JobState, Keep
 from pgqueue.worker.meter import Meter
 from pgqueue.worker.outcome import COMPLETED, Outcome
+from pgqueue.worker.telling import report
 
 if TYPE_CHECKING:
+    from pgqueue.types import Keep
     from pgqueue.worker.active_job import ActiveJob
     from pgqueue.worker.completion import Completion
     from pgqueue.worker.emitter import Emitter
@@ -171,7 +172,7 @@ class Finisher:
             if done is not None and (done.committed or first):
                 parents |= self.tell(ended.job, done)
             elif ended.job.id in written or first:
-                self._report(ended.job, ended.outcome)
+                report(ended.job, ended.outcome, ended.ran, self._emitter)
                 if ended.outcome.ending == "children":
                     parents.add(Parent(ended.job.queue_id, ended.job.id))
             else:
@@ -191,7 +192,7 @@ class Finisher:
 
     def lost(self, job: ActiveJob) -> None:
         """Report that a lease ended before its outcome was written."""
-        telemetry.emit("lease.lost", queue=job.queue, job_id=job.id)
+        telemetry.emit("lease.lost", queue=job.queue, name=job.name, job_id=job.id)
         self._emitter.emit("lease_lost", job.id)
         if self._emitter.heard("error"):
             self._emitter.emit("error", LeaseLost(job.id))
@@ -236,43 +237,6 @@ class Finisher:
             )
             return f"{fields[:-1]}{keep_fields(keep)}{child}}}"
         return json.dumps(put_back(job, outcome, ran))
-
-    def _report(self, job: ActiveJob, outcome: Outcome) -> None:
-        emitter = self._emitter
-        if outcome.ending == "completed":
-            if telemetry.wanted("job.completed"):
-                telemetry.emit(
-                    "job.completed", queue=job.queue, job_id=job.id, attempt=job.attempt
-                )
-            if emitter.heard("completed"):
-                done = job.snapshot(JobState.COMPLETED, result=outcome.result)
-                emitter.emit("completed", done, outcome.result)
-        elif outcome.ending in ("released", "limited", "children"):
-            telemetry.emit("job.released", queue=job.queue, job_id=job.id)
-        else:
-            self._report_failure(job, outcome)
-
-    def _report_failure(self, job: ActiveJob, outcome: Outcome) -> None:
-        again = outcome.ending != "failed"
-        reason = outcome.reason or ""
-        telemetry.emit(
-            "job.retrying" if again else "job.failed",
-            queue=job.queue,
-            job_id=job.id,
-            attempt=job.attempt,
-            reason=reason.partition("\n")[0],
-        )
-        if outcome.ending == "later":
-            return
-        state = JobState.FAILED
-        if again:
-            state = JobState.DELAYED if outcome.delay > 0 else JobState.WAITING
-        snapshot = job.snapshot(state, error=reason)
-        error = JobFailed(job.id, reason, will_retry=again, stack=outcome.stack or "")
-        error.__cause__ = outcome.error
-        self._emitter.emit("failed", snapshot, error)
-        if again:
-            self._emitter.emit("retrying", snapshot, error)
 
 
 def ended_fields(job: ActiveJob, outcome: Outcome) -> str:

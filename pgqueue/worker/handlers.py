@@ -37,6 +37,22 @@ def is_async(handler: object) -> bool:
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)
 
 
+def decorated_name(name: object, write: str) -> str:
+    """Return the name that a decorator got.
+
+    Args:
+        name: what it got; the function itself, if its parentheses were left out.
+        write: what to write then, with {} in the place of a name.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if callable(name):
+        proposed = getattr(name, "__name__", "name")
+        raise ConfigError.bad("name", name, f"a text: {write.format(proposed)}")
+    return options.check_name(name, "name")
+
+
 def check_handler(handler: object, takes: str = "the job") -> None:
     """Raise unless *handler* can be called with a job and returns its result.
 
@@ -131,7 +147,14 @@ class Refusals:
             self._told.pop(oldest, None)
         if now - self._told.get(place, float("-inf")) >= ALARM:
             self._told[place] = now
-            telemetry.emit("job.unhandled", queue=job.queue, name=job.name)
-            self._emitter.emit("error", NoHandler(job.id, job.queue, job.name))
+            problem = NoHandler(job.id, job.queue, job.name, self._handlers.named)
+            telemetry.emit(
+                "job.unhandled",
+                queue=job.queue,
+                name=job.name,
+                job_id=job.id,
+                reason=str(problem),
+            )
+            self._emitter.emit("error", problem)
         job.refused = True
         return Outcome("released", delay=turn - now)

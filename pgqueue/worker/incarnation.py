@@ -35,6 +35,7 @@ from pgqueue.worker.reporter import AsyncReporter, ThreadReporter
 from pgqueue.worker.session import Session
 from pgqueue.worker.settling import Settling
 from pgqueue.worker.sorting import SortingExecutor
+from pgqueue.worker.telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -365,7 +366,7 @@ class Incarnation:
             return
         running = list(self._executor.running())
         for job in running:
-            telemetry.emit("job.interrupted", queue=job.queue, job_id=job.id)
+            tell("job.interrupted", job)
             self._executor.abandon(job)
         self._settling.cut_off(running)
         self._claimer.ended()

@@ -69,11 +69,12 @@ class TimedOut(Exception):
 
 
 class RemoteError(Exception):
-    """What a handler raised in a child process, with the traceback from there."""
+    """What a handler raised in a child process, with its type and traceback there."""
 
-    def __init__(self, reason: str, stack: str | None) -> None:
+    def __init__(self, reason: str, stack: str | None, kind: str) -> None:
         super().__init__(reason)
         self.stack = stack or ""
+        self.kind = kind
 
 
 class Expired(Unrecoverable):
@@ -152,19 +153,48 @@ STALLED: Final = "stalled more often than max_stalled allows"
 
 
 def describe(error: BaseException) -> str:
-    """Return the text of an exception, whatever its `__str__` does."""
+    """Return the text of an exception, whatever its `__str__` does.
+
+    The type goes before a text that would say nothing without it: `KeyError: 'n'`.
+    """
     try:
-        text = str(error) or type(error).__name__
+        text = str(error)
+        if not explains_itself(error, text):
+            text = f"{type(error).__name__}: {text}" if text else type(error).__name__
         return payload.clean_text(text, MAX_REASON)
     except BaseException:  # noqa: BLE001  it is the handler's code that runs here
         return f"{type(error).__name__} (its text cannot be had: __str__ raised)"
 
 
+def explains_itself(error: BaseException, text: str) -> bool:
+    """Whether the text of an exception tells something without the type."""
+    if not isinstance(error, Exception) or type(error).__str__ is KeyError.__str__:
+        # What follows sys.exit, and the key alone.
+        return False
+    return any(character.isalpha() for character in text)
+
+
+def remote(error: BaseException | None) -> RemoteError | None:
+    """Return what was raised in a child process, if that is the cause."""
+    cause = error.__cause__ if error is not None else None
+    return next((e for e in (error, cause) if isinstance(e, RemoteError)), None)
+
+
+def headline(error: BaseException | None, reason: str) -> str:
+    """Return `Type: text`, the first line of it, for the log."""
+    # The other lines of PostgreSQL's errors show the row, data and all.
+    line = reason.partition("\n")[0]
+    if error is None:
+        return line
+    there = remote(error)
+    kind = type(error).__name__ if there is None else there.kind
+    return line if line.startswith(kind) else f"{kind}: {line}"
+
+
 def format_stack(error: BaseException) -> str:
     """Return the traceback, bounded; without locals, so without secrets in them."""
-    remote = error if isinstance(error, RemoteError) else error.__cause__
-    if isinstance(remote, RemoteError):
-        return remote.stack
+    if (there := remote(error)) is not None:
+        return there.stack
     try:
         lines = traceback.format_exception(error, limit=-50)
     except BaseException:  # noqa: BLE001  formatting calls the exception's own code

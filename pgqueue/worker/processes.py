@@ -23,6 +23,7 @@ from pgqueue.worker.executor import prepare, timed_out
 from pgqueue.worker.outcome import (
     CANCELLED,
     COMPLETED,
+    BadResult,
     Outcome,
     RemoteError,
     completed,
@@ -249,6 +250,9 @@ def completion_of(told: dict[str, Any] | None) -> Completion | None:
 
 def remote_error(message: dict[str, Any]) -> Exception:
     """Return the exception that says what was raised in a child."""
+    there = RemoteError(
+        message["reason"], message["stack"], message.get("kind", BadResult.__name__)
+    )
     match message["ended"]:
         case "later":
             return RetryLater(message["delay"], message["reason"])
@@ -258,10 +262,10 @@ def remote_error(message: dict[str, Any]) -> Exception:
             return RateLimited(message["delay"])
         case "final":
             final = Unrecoverable(message["reason"])
-            final.__cause__ = RemoteError(message["reason"], message["stack"])
+            final.__cause__ = there
             return final
         case _:
-            return RemoteError(message["reason"], message["stack"])
+            return there
 
 
 def how(exitcode: int | None) -> str:

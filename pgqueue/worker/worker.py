@@ -17,8 +17,8 @@ from pgqueue.config import Settings
 from pgqueue.db.pool import aprobe
 from pgqueue.errors import ConfigError, UnknownOption
 from pgqueue.worker.batch import Batch, BatchHandler, check_batch, check_one_job
-from pgqueue.worker.emitter import Emitter, Listener
-from pgqueue.worker.handlers import Handlers, check_handler
+from pgqueue.worker.emitter import Emitter, Listener, check_event
+from pgqueue.worker.handlers import Handlers, check_handler, decorated_name
 from pgqueue.worker.incarnation import Incarnation
 from pgqueue.worker.pauses import Pauses
 from pgqueue.worker.processes import can_be_sent
@@ -166,6 +166,7 @@ class Worker:
         Raises:
             ConfigError: another handler has the name, or this is a worker of batches.
         """
+        decorated_name(name, '@worker.handler("{}")')
         check_one_job(self.batch, "a handler by name")
 
         def register(handler: H) -> H:
@@ -239,6 +240,7 @@ class Worker:
         if listener is not None:
             self.emitter.on(event, listener)
             return listener
+        check_event(event)
 
         def register(function: L) -> L:
             self.emitter.on(event, function)

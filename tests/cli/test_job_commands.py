@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgqueue import FlowNode, FlowProducer
+from pgqueue import FlowNode, FlowProducer, Worker
 
 if TYPE_CHECKING:
     from cli.conftest import Cli
@@ -115,6 +115,25 @@ def test_show_names_the_parent_and_the_children(
     assert "parent   1" in cli("job", "show", "pages", "2").out
     below = cli("job", "show", "paint", "1", "--json").json["children"]
     assert [child["id"] for child in below] == [2, 3]
+
+
+def test_show_has_the_failed_attempts_with_their_tracebacks(
+    cli: Cli, queue: Queue, dsn: str
+) -> None:
+    queue.add("x", {}, attempts=7)
+    Worker("paint", lambda job: job.data["n"], dsn=dsn).run(drain=True)
+    shown = cli("job", "show", "paint", "1").out
+    assert any(
+        line.split() == ["error", "KeyError:", "'n'"] for line in shown.splitlines()
+    )
+    assert "2 earlier attempts: --json has them" in shown
+    assert shown.count("Traceback (most recent call last):") == 5
+    assert "failed 7" in shown
+    assert "failed 2" not in shown
+    found = cli("job", "show", "paint", "1", "--json").json["failed_attempts"]
+    assert [one["attempt"] for one in found] == [1, 2, 3, 4, 5, 6, 7]
+    assert {one["error"] for one in found} == {"KeyError: 'n'"}
+    assert all("test_job_commands.py" in one["stack"] for one in found)
 
 
 def test_retry_puts_a_finished_job_back(cli: Cli, queue: Queue, dsn: str) -> None:

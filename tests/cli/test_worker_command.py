@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from cli.calling import COMMAND, Result, call, environment
+from pgqueue import NewJob
 from waiting import until
 
 if TYPE_CHECKING:
@@ -118,6 +119,19 @@ def test_drain_ends_when_nothing_waits(app: Path, dsn: str, queue: Queue) -> Non
         queue.add("x", number)
     assert worker(app, dsn, "app:worker", "--drain").code == 0
     assert queue.counts().completed == 20
+
+
+def test_verbose_adds_a_line_for_each_job(app: Path, dsn: str, queue: Queue) -> None:
+    queue.add_bulk([NewJob("x", number) for number in range(3)])
+    quiet = worker(app, dsn, "app:worker", "--drain")
+    assert "job.completed" not in quiet.err
+    queue.add_bulk([NewJob("x", number) for number in range(3)])
+    lines = worker(app, dsn, "app:worker", "--drain", "--verbose").err.splitlines()
+    ended = [line for line in lines if "job.completed" in line]
+    assert len(ended) == 3
+    assert "job.completed queue=paint name=x job_id=" in ended[0]
+    assert " attempt=1 took=" in ended[0]
+    assert not [line for line in lines if "worker.claimed" in line]
 
 
 def test_the_environment_sets_defaults(app: Path, dsn: str, queue: Queue) -> None:

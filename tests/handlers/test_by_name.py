@@ -74,7 +74,11 @@ async def test_a_job_that_nobody_handles_is_held_and_an_alarm_raised(
     [(error,)] = heard.of("error")
     assert isinstance(error, NoHandler)
     assert (error.queue, error.name) == ("work", "strange")
-    assert facts.of("job.unhandled") == [{"queue": "work", "name": "strange"}]
+    [told] = facts.of("job.unhandled")
+    assert (told["queue"], told["name"]) == ("work", "strange")
+    assert told["reason"] == str(error)
+    assert "(there are handlers for 'known'" in str(error)
+    assert "held for other workers and looked at again" in str(error)
     counts = queue.counts()
     assert counts.waiting + counts.delayed == len(strange)
     assert {queue.get(job.id).attempt for job in strange} == {0}
@@ -137,3 +141,16 @@ def test_a_name_has_one_handler(dsn: str) -> None:
         worker.handler("")(noop)
     with pytest.raises(ConfigError, match="handler"):
         worker.handler("y")(3)  # type: ignore[type-var]
+
+
+def test_decorators_without_parentheses_say_what_to_write(dsn: str) -> None:
+    worker = Worker("work", dsn=dsn)
+
+    def greet(_job: Any) -> None: ...
+
+    with pytest.raises(ConfigError, match=r'@worker\.handler\("greet"\)'):
+        worker.handler(greet)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r'@worker\.on\("completed"\)'):
+        worker.on(greet)  # type: ignore[call-overload]
+    with pytest.raises(ConfigError, match="one of active, "):
+        worker.on("complete")

@@ -37,6 +37,26 @@ async def test_a_function_is_called_with_what_was_added(dsn: str, queue: Queue) 
     assert results == [["ada", True, 1], ["eve", False, 1], [1.5, "halve"]]
 
 
+async def test_a_job_needs_no_parentheses(dsn: str, queue: Queue) -> None:
+    @queue.job
+    def halve(number: int) -> int:
+        return number // 2
+
+    assert halve(8) == 4
+    job = halve.add(4)
+    async with AsyncQueue("work", dsn=dsn) as other:
+
+        @other.job
+        async def double(number: int) -> int:
+            return number * 2
+
+        second = await double.add(4)
+    worker = Worker("work", dsn=dsn)
+    worker.register(halve, double)
+    await drain(worker)
+    assert [queue.get(one.id).result for one in (job, second)] == [2, 8]
+
+
 def test_a_task_can_be_called_like_the_function_it_was(queue: Queue) -> None:
     @queue.job()
     def double(number: int) -> int:

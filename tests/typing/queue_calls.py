@@ -116,7 +116,7 @@ def functions_that_are_jobs(queue: Queue, worker: Worker) -> None:
     welcome.add("ada", quiet=True)  # type: ignore[call-arg]
     welcome.using(delay=5).add("ada")
     welcome.using(delay="5s")  # type: ignore[arg-type]
-    queue.job(tries=5)  # type: ignore[call-arg]
+    queue.job(tries=5)  # type: ignore[call-overload]
     worker.register(welcome)
 
     @worker.handler("resize")

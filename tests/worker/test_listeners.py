@@ -110,7 +110,7 @@ async def test_an_error_without_a_listener_is_a_fact(
     queue.add("good")
     await drain(worker)
     assert facts.of("worker.error") == [
-        {"during": "completed listener", "error": "mine"}
+        {"during": "completed listener", "error": "OSError: mine"}
     ]
 
 
