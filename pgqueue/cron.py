@@ -75,7 +75,9 @@ def zone(name: str | None) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ConfigError.bad("tz", name, "the name of a time zone") from error
+        raise ConfigError.bad(
+            "tz", name, "the name of a time zone, as 'Europe/Berlin'"
+        ) from error
 
 
 def check_rule(rule: Rule) -> Rule:
@@ -114,7 +116,10 @@ def check_pattern(rule: Rule) -> None:
     try:
         CronSim(rule.cron, datetime.now(UTC))
     except CronSimError as error:
-        allowed = f"a cron pattern ({error})"
+        allowed = (
+            "a pattern of five fields, as '0 8 * * 1-5' (minute, hour, day, month, day "
+            f"of the week), or of six with seconds in front ({error})"
+        )
         raise ConfigError.bad("cron", rule.cron, allowed) from error
     if rule.offset is not None:
         raise ConfigError.bad("offset", rule.offset, "an every= beside it")

@@ -213,11 +213,9 @@ class RetryLater(HandlerSignal):
     """
 
     def __init__(self, delay: float | timedelta, reason: str = "") -> None:
-        seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
-        if not 0 <= seconds < float("inf"):
-            raise ConfigError.bad("delay", delay, "a timedelta or seconds, 0 or more")
+        seconds = signal_delay(delay)
         super().__init__(reason or f"again in {seconds:g} s")
-        self.delay = float(seconds)
+        self.delay = seconds
 
 
 class RateLimited(HandlerSignal):
@@ -230,11 +228,9 @@ class RateLimited(HandlerSignal):
     """
 
     def __init__(self, delay: float | timedelta) -> None:
-        seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
-        if not 0 <= seconds < float("inf"):
-            raise ConfigError.bad("delay", delay, "a timedelta or seconds, 0 or more")
+        seconds = signal_delay(delay)
         super().__init__(f"the queue is limited for {seconds:g} s")
-        self.delay = float(seconds)
+        self.delay = seconds
 
 
 class WaitForChildren(HandlerSignal):
@@ -242,6 +238,22 @@ class WaitForChildren(HandlerSignal):
 
     No attempt is used. Without a child that is pending it runs again at once.
     """
+
+
+def signal_delay(delay: object) -> float:
+    """Return the seconds that a signal is raised with.
+
+    Raises:
+        ConfigError: they are none; text is none either.
+    """
+    given = delay.total_seconds() if isinstance(delay, timedelta) else delay
+    try:
+        seconds = float("nan") if isinstance(given, (str, bytes)) else float(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        seconds = float("nan")
+    if not 0 <= seconds < float("inf"):
+        raise ConfigError.bad("delay", delay, "a timedelta or seconds, 0 or more")
+    return seconds
 
 
 def short(value: object, limit: int = 60) -> str:

@@ -50,7 +50,7 @@ def migration_engine(dsn: str | None = None) -> Engine:
         try:
             return psycopg.connect(settings.dsn, connect_timeout=10)
         except psycopg.ProgrammingError as error:
-            raise bad_dsn(error) from None
+            raise bad_dsn(error, settings.dsn) from None
         except psycopg.OperationalError as error:
             raise unreachable(settings, error) from error
 

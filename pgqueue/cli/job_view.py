@@ -94,8 +94,9 @@ def pretty(value: Any) -> str:
 
 def show_jobs(found: list[Job]) -> None:
     """Print a table of jobs."""
-    columns = ("id", "state", "name", "runs", "when", "data")
-    shown = table(*columns, right=["id", "runs"], wide=["name", "data"])
+    last = "error or data" if any(job.error for job in found) else "data"
+    columns = ("id", "state", "name", "runs", "when", last)
+    shown = table(*columns, right=["id", "runs"], wide=["name", last])
     for job in found:
         prioritized = job.state == JobState.WAITING and job.priority
         state = f"priority {job.priority}" if prioritized else job.state

@@ -104,7 +104,7 @@ class AsyncPool:
         try:
             new = await connect(self._settings)
         except psycopg.ProgrammingError as error:
-            raise bad_dsn(error) from None
+            raise bad_dsn(error, self._settings.dsn) from None
         except psycopg.OperationalError as error:
             raise unreachable(self._settings, error) from error
         # As psycopg's own pools say it: ending with the program is no leak.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import select
 import time
@@ -11,6 +12,7 @@ from weakref import WeakKeyDictionary
 import psycopg
 
 from pgqueue import sql
+from pgqueue.config import normal_dsn
 from pgqueue.db.translate import describe, one_line
 from pgqueue.errors import ConfigError, DatabaseUnavailable
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 FRESH: Final = 1.0
 """A connection unused for longer than this is tried before it is used again."""
 QUOTED: Final = re.compile(r'"[^"]*"')
+SCHEME: Final = re.compile(r"(\w[\w+.-]{0,30})://")
 
 _used: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
 
@@ -70,22 +73,35 @@ def probe(settings: Settings) -> None:
     try:
         psycopg.connect(settings.dsn, **connect_options(settings)).close()
     except psycopg.ProgrammingError as error:
-        raise bad_dsn(error) from None
+        raise bad_dsn(error, settings.dsn) from None
     except psycopg.OperationalError as error:
         raise unreachable(settings, error) from error
 
 
-def bad_dsn(error: psycopg.Error) -> ConfigError:
+def bad_dsn(error: psycopg.Error, dsn: str) -> ConfigError:
     """Return the error for a DSN that libpq cannot read.
 
     What libpq quotes may be a part of a password, so it is left out, and so should be
     the cause: raise this `from None`.
     """
     reason = QUOTED.sub("…", str(error).strip())
+    if scheme := SCHEME.match(dsn):
+        if scheme[1] not in ("postgresql", "postgres"):
+            reason = f"{scheme[1]}:// is the address of something else"
+    elif "in connection info string" in reason:
+        reason = "it is neither a URL nor pairs of name=value"
     return ConfigError(
-        f"the DSN cannot be read ({reason}); it looks like "
+        f"the DSN{origin(dsn)} cannot be read ({reason}); it looks like "
         "postgresql://user@host:5432/name or host=… dbname=…"
     )
+
+
+def origin(dsn: str) -> str:
+    """Say which variable of the environment has a DSN, if one has."""
+    for name in ("PGQUEUE_DSN", "DATABASE_URL"):
+        if normal_dsn(os.environ.get(name, "")) == dsn:
+            return f" in {name}"
+    return ""
 
 
 def unreachable(settings: Settings, error: psycopg.Error) -> DatabaseUnavailable:
@@ -110,7 +126,7 @@ async def aprobe(settings: Settings) -> None:
     try:
         await (await connect(settings)).close()
     except psycopg.ProgrammingError as error:
-        raise bad_dsn(error) from None
+        raise bad_dsn(error, settings.dsn) from None
     except psycopg.OperationalError as error:
         raise unreachable(settings, error) from error
 

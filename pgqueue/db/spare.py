@@ -115,7 +115,7 @@ class Spare:
         try:
             new = psycopg.connect(self._settings.dsn, **connect_options(self._settings))
         except psycopg.ProgrammingError as error:
-            raise bad_dsn(error) from None
+            raise bad_dsn(error, self._settings.dsn) from None
         except psycopg.OperationalError as error:
             raise unreachable(self._settings, error) from error
         try:

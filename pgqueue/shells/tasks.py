@@ -73,7 +73,13 @@ def current_job() -> Any:
     Raises:
         LookupError: it was called directly.
     """
-    return CURRENT.get()
+    try:
+        return CURRENT.get()
+    except LookupError:
+        raise LookupError(
+            "there is no current job: the function was called, not run by a worker "
+            "that has it by worker.register(…)"
+        ) from None
 
 
 def check_function(function: Callable[..., Any]) -> inspect.Signature:

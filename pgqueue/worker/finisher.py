@@ -11,7 +11,7 @@ from pgqueue.ops.core import Row, Statement
 from pgqueue.ops.releasing import Parent
 from pgqueue.retention import Retention, resolve
 from pgqueue.worker.meter import Meter
-from pgqueue.worker.outcome import COMPLETED, Outcome
+from pgqueue.worker.outcome import CANCELLED, COMPLETED, Outcome
 from pgqueue.worker.telling import report
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ class Finisher:
                     "error": outcome.reason,
                     "stack": outcome.stack,
                     "failure": True,
-                    "exhausted": job.attempt >= job.attempts,
+                    "exhausted": exhausted(job, outcome),
                     "stalled": job.stalled + outcome.interrupted,
                 }
             )
@@ -239,14 +239,19 @@ class Finisher:
         return json.dumps(put_back(job, outcome, ran))
 
 
+def exhausted(job: ActiveJob, outcome: Outcome) -> bool:
+    """Whether a job failed for want of attempts; one that was cancelled did not."""
+    return outcome is not CANCELLED and job.attempt >= job.attempts
+
+
 def ended_fields(job: ActiveJob, outcome: Outcome) -> str:
     """Return what a job that is not kept leaves to its parent, and to followers."""
     child = ',"child":true' if job.child else ""
     if outcome.ending == "completed":
         return f'{child},"ended":"completed","result":{outcome.encoded}'
-    exhausted = ',"exhausted":true' if job.attempt >= job.attempts else ""
+    last = ',"exhausted":true' if exhausted(job, outcome) else ""
     reason = json.dumps(outcome.reason)
-    return f'{child},"ended":"failed","error":{reason}{exhausted}'
+    return f'{child},"ended":"failed","error":{reason}{last}'
 
 
 def settle_dedup(taken: list[Ended]) -> list[Statement]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from pgqueue import options, telemetry
 from pgqueue.errors import ConfigError, NoHandler
+from pgqueue.shells.tasks import AsyncTask, Task
 from pgqueue.worker.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -53,6 +55,21 @@ def decorated_name(name: object, write: str) -> str:
     return options.check_name(name, "name")
 
 
+def queue_names(queues: object) -> tuple[str, ...]:
+    """Return the names of the queues that a worker is made for, each once.
+
+    Raises:
+        ConfigError: there is none, or one is no name.
+    """
+    if not isinstance(queues, (str, Iterable)):
+        allowed = "the name of a queue, or several; the handler comes after them"
+        raise ConfigError.bad("queues", queues, allowed)
+    names = [queues] if isinstance(queues, str) else list(queues)
+    if not names:
+        raise ConfigError.bad("queues", queues, "at least one name")
+    return tuple(dict.fromkeys(options.check_name(one, "queue name") for one in names))
+
+
 def check_handler(handler: object, takes: str = "the job") -> None:
     """Raise unless *handler* can be called with a job and returns its result.
 
@@ -62,6 +79,14 @@ def check_handler(handler: object, takes: str = "the job") -> None:
     allowed = f"a function of one argument, {takes}"
     if not callable(handler):
         raise ConfigError.bad("handler", handler, allowed)
+    if isinstance(handler, (Task, AsyncTask)):
+        name = handler.name
+        raise ConfigError.bad(
+            "handler",
+            name,
+            f"{allowed}; {name} takes its own arguments: worker.register({name}), or "
+            f"{name}.handle as the handler",
+        )
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
         raise ConfigError.bad(
             "handler", handler, f"{allowed}, that returns, not yields"
@@ -69,7 +94,10 @@ def check_handler(handler: object, takes: str = "the job") -> None:
     try:
         inspect.signature(handler).bind(None)
     except TypeError as error:
-        raise ConfigError.bad("handler", handler, f"{allowed} ({error})") from None
+        given = inspect.signature(handler)
+        raise ConfigError.bad(
+            "handler", handler, f"{allowed}; this one takes {given} ({error})"
+        ) from None
     except ValueError:
         # Written in C without a signature: its first call will tell.
         return

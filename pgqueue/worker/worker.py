@@ -18,7 +18,7 @@ from pgqueue.db.pool import aprobe
 from pgqueue.errors import ConfigError, UnknownOption
 from pgqueue.worker.batch import Batch, BatchHandler, check_batch, check_one_job
 from pgqueue.worker.emitter import Emitter, Listener, check_event
-from pgqueue.worker.handlers import Handlers, check_handler, decorated_name
+from pgqueue.worker.handlers import Handlers, check_handler, decorated_name, queue_names
 from pgqueue.worker.incarnation import Incarnation
 from pgqueue.worker.pauses import Pauses
 from pgqueue.worker.processes import can_be_sent
@@ -104,12 +104,7 @@ class Worker:
     ) -> None:
         if unknown:
             raise UnknownOption.of(type(self), unknown)
-        names = [queues] if isinstance(queues, str) else list(queues)
-        if not names:
-            raise ConfigError.bad("queues", queues, "at least one name")
-        self.queues = tuple(
-            dict.fromkeys(options.check_name(one, "queue name") for one in names)
-        )
+        self.queues = queue_names(queues)
         self.batch = check_batch(batch, check_concurrency(concurrency))
         if handler is not None:
             check_handler(handler, "the job" if batch is None else "a list of jobs")
@@ -123,7 +118,8 @@ class Worker:
             raise ConfigError.bad(
                 "handler",
                 handler,
-                "with isolation='process' a function that a child process can import",
+                "with isolation='process' a function at the top of a module, which a "
+                "child process can import",
             )
         self.isolation = isolation
         self.processes = options.check_int("processes", processes, 1, 1024)

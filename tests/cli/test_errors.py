@@ -151,3 +151,17 @@ def test_help_and_version() -> None:
     for name in ("demo", "worker", "migrate", "queue", "job"):
         assert f"\n  {name} " in shown.out
     assert call().code == 2
+
+
+def test_a_dsn_of_another_database_says_where_it_comes_from(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PGQUEUE_DSN")
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///db.sqlite3")
+    said = cli("queue", "ls").complaint
+    assert "the DSN in DATABASE_URL cannot be read" in said
+    assert "sqlite:// is the address of something else" in said
+    monkeypatch.setenv("DATABASE_URL", "just words")
+    said = cli("queue", "ls").complaint
+    assert "it is neither a URL nor pairs of name=value" in said
+    assert "…)" not in said

@@ -212,3 +212,13 @@ def test_cancel_says_what_became_of_it(cli: Cli, queue: Queue) -> None:
     queue.add("x")
     assert cli("job", "cancel", "paint", "1").out == "job 1 in queue paint is failed\n"
     assert queue.get(1).error == "cancelled"
+
+
+def test_ls_names_its_last_column_for_what_is_in_it(
+    cli: Cli, queue: Queue, dsn: str
+) -> None:
+    queue.add("x", {})
+    Worker("paint", lambda job: job.data["n"], dsn=dsn).run(drain=True)
+    head, line = cli("job", "ls", "paint").out.splitlines()
+    assert head.split()[-3:] == ["error", "or", "data"]
+    assert line.endswith("KeyError: 'n'")

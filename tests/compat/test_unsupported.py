@@ -16,6 +16,7 @@ from pgqueue.compat.bullmq import (
     QueueEventsProducer,
     Worker,
 )
+from pgqueue.compat.bullmq.options import job_fields
 from pgqueue.compat.bullmq.unsupported import (
     ENDPOINT,
     JOB_OPTIONS,
@@ -128,7 +129,7 @@ async def test_a_job_option_out_of_its_range_is_refused_in_bullmq_s_words(
 
 async def test_options_that_are_not_json_are_refused(queue: Queue) -> None:
     with pytest.raises(ConfigError, match="options are not JSON"):
-        await queue.add("paint", {}, {"extra": object()})
+        await queue.add("paint", {}, {"repeatJobKey": object()})
 
 
 def test_a_processor_is_a_function() -> None:
@@ -189,7 +190,9 @@ def test_a_name_that_is_not_there_says_what_to_do(name: str) -> None:
 
 
 def test_any_other_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match=r"docs/bullmq\.md"):
+    with pytest.raises(
+        AttributeError, match=r"Queue\.trimJobs is not supported: there are add, "
+    ):
         _ = Queue("paint").trimJobs  # type: ignore[attr-defined]
     assert not hasattr(Queue("paint"), "_private")
 
@@ -209,3 +212,30 @@ async def test_an_unknown_type_is_refused(queue: Queue, kind: str) -> None:
             await retrying
     with pytest.raises(ConfigError, match="state"):
         await job.retry("waiting")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("atempts", "attempts"), ("remove_on_complete", "removeOnComplete")],
+)
+async def test_a_job_option_that_bullmq_has_not_is_told(
+    queue: Queue, name: str, said: str
+) -> None:
+    text = f"there is no job option '{name}': did you mean '{said}'\\?"
+    with pytest.raises(ConfigError, match=text):
+        await queue.add("paint", {}, {name: 3})
+    assert await queue.getJobCountByTypes() == 0
+
+
+def test_an_option_of_a_queue_or_worker_that_bullmq_has_not_is_told() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'defaultJobOptions'"):
+        Queue("paint", {"default_job_options": {}})
+    with pytest.raises(ConfigError, match="did you mean 'concurrency'"):
+        Worker("paint", None, {"concurency": 3})
+    with pytest.raises(ConfigError, match="there are attempts, backoff, "):
+        job_fields({"colour": "red"})
+
+
+def test_a_name_that_is_nowhere_proposes_one_that_is(queue: Queue) -> None:
+    with pytest.raises(AttributeError, match="did you mean 'addBulk'"):
+        queue.addbulk  # noqa: B018

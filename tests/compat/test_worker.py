@@ -279,3 +279,12 @@ async def test_a_second_run_has_the_traceback_of_the_first(
     await queue.add("paint", 1, {"attempts": 3})
     await Heard(made.worker(looks), "completed").wait()
     assert seen == [0, 1, 2]
+
+
+async def test_a_processor_that_is_no_async_def_is_told_so(
+    made: Made, queue: Queue
+) -> None:
+    await queue.add("paint", {})
+    worker = made.worker(lambda _job, _token: 42)
+    [(_, failed, _error)] = await Heard(worker, "failed").wait()
+    assert "make it `async def`" in failed.failedReason

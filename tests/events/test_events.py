@@ -13,12 +13,13 @@ from pgqueue import (
     AsyncQueueEvents,
     ConfigError,
     Event,
+    Job,
     NewJob,
     Queue,
     QueueEvents,
     Worker,
 )
-from waiting import until
+from waiting import until, until_async
 from working import drain
 
 from .conftest import FOLLOWED
@@ -338,3 +339,28 @@ def _statement(name: str) -> bytes:
     from pgqueue import sql as statements  # noqa: PLC0415
 
     return statements.load(name)
+
+
+async def test_a_cancelled_job_has_not_used_up_its_attempts(
+    dsn: str, queue: Queue, follower: QueueEvents
+) -> None:
+    started = asyncio.Event()
+
+    async def handler(_job: Any) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    for policy in (None, True):
+        started.clear()
+        job = queue.add("paint", remove_on_fail=policy)
+        async with Worker("paint", handler, dsn=dsn):
+            await started.wait()
+            queue.cancel(job.id)
+            events: list[Event] = []
+
+            def ended(job: Job = job, events: list[Event] = events) -> bool:
+                events += [one for one in read(follower) if one.job_id == job.id]
+                return "failed" in names(events)
+
+            await until_async(ended)
+        assert "retries_exhausted" not in names(events)

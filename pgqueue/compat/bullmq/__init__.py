@@ -1,4 +1,4 @@
-"""The names of the official `bullmq` package over pgqueue; see docs/bullmq.md."""
+"""The names of the official `bullmq` package over pgqueue."""
 
 from pgqueue.compat.bullmq.abort_controller import (
     AbortController,

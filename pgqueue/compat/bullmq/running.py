@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final
 
 from pgqueue.compat.bullmq.custom_errors import UnrecoverableError, WaitingChildrenError
@@ -10,7 +11,7 @@ from pgqueue.compat.bullmq.settling import complete, fail, wait_for_children
 from pgqueue.errors import DatabaseUnavailable, PayloadError, WaitForChildren
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from pgqueue.compat.bullmq.claims import Holder
     from pgqueue.compat.bullmq.job import Job
@@ -18,8 +19,20 @@ if TYPE_CHECKING:
     from pgqueue.compat.bullmq.lock_manager import LockManager
 
 WITH_SIGNAL: Final = 3
+SYNC: Final = "the processor returned {}, not something to await; make it `async def`"
 
 WRITE_PAUSES: Final = (0.1, 0.5, 1.0, 2.0)
+
+
+def to_await(running: object) -> Awaitable[Any]:
+    """Return what a processor returned, which is to be awaited.
+
+    Raises:
+        TypeError: it is a plain `def`, and has done its work already.
+    """
+    if not isinstance(running, Awaitable):
+        raise TypeError(SYNC.format(type(running).__name__))
+    return running
 
 
 class Running:
@@ -90,7 +103,7 @@ class Running:
         failure: BaseException | None = None
         result: Any = None
         try:
-            result = await self.processor(*arguments)
+            result = await to_await(self.processor(*arguments))
         except BaseException as error:
             failure = error
             task = asyncio.current_task()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Any, Final
 
 from pgqueue.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-TRACING: Final = "pgqueue writes its own, see docs/observing.md"
+TRACING: Final = "pgqueue counts and logs by itself"
 ENDPOINT: Final = {
     "schema": "the environment says the schema, in PGQUEUE_SCHEMA",
     "telemetry": TRACING,
@@ -77,6 +78,64 @@ NAMES: Final = {
 }
 
 
+OPTIONS: Final = {
+    "job": [
+        "attempts",
+        "backoff",
+        "continueParentOnFailure",
+        "deduplication",
+        "delay",
+        "failParentOnFailure",
+        "ignoreDependencyOnFailure",
+        "jobId",
+        "keepLogs",
+        "lifo",
+        "parent",
+        "prevMillis",
+        "priority",
+        "removeDependencyOnFailure",
+        "removeOnComplete",
+        "removeOnFail",
+        "repeatJobKey",
+        "stackTraceLimit",
+        "timestamp",
+    ],
+    "queue": [
+        "backend",
+        "blockingTimeout",
+        "connection",
+        "defaultJobOptions",
+        "prefix",
+        "skipMetasUpdate",
+        "skipVersionCheck",
+        "skipWaitingForReady",
+    ],
+    "worker": [
+        "autorun",
+        "backend",
+        "blockingTimeout",
+        "concurrency",
+        "connection",
+        "defaultJobOptions",
+        "drainDelay",
+        "lockDuration",
+        "lockRenewTime",
+        "maxStalledCount",
+        "name",
+        "prefix",
+        "removeOnComplete",
+        "removeOnFail",
+        "runRetryDelay",
+        "settings",
+        "skipMetasUpdate",
+        "skipVersionCheck",
+        "skipWaitingForReady",
+        "stalledInterval",
+    ],
+}
+"""The options of BullMQ's, beside those that are refused with a reason."""
+
+
 class Unsupported(ConfigError, AttributeError):
     """A name of BullMQ's that is not provided."""
 
@@ -90,8 +149,24 @@ class Explained:
             if name.startswith("_"):
                 raise AttributeError(name)
             kind = type(self).__name__
-            instead = NAMES.get(name, "docs/bullmq.md lists what is")
+            instead = NAMES.get(name) or meant(name, public_names(type(self)))
             raise Unsupported(f"{kind}.{name} is not supported: {instead}")
+
+
+def public_names(kind: type) -> list[str]:
+    """Return the names that a class has for programs."""
+    return [name for name in dir(kind) if not name.startswith("_")]
+
+
+def meant(name: str, known: Sequence[str]) -> str:
+    """Say which of the known names may have been meant, or which there are."""
+    words = {one.replace("_", "").lower(): one for one in known}
+    close = difflib.get_close_matches(
+        name.replace("_", "").lower(), words, n=1, cutoff=0.8
+    )
+    if close:
+        return f"did you mean {words[close[0]]!r}?"
+    return f"there are {', '.join(known)}"
 
 
 def check_options(
@@ -105,6 +180,11 @@ def check_options(
     for name, instead in unsupported.items():
         if opts.get(name) not in (None, False):
             raise ConfigError(f"the {what} option {name!r} is not supported: {instead}")
+    known = OPTIONS.get(what, ())
+    for name in opts if known else ():
+        if name not in known and name not in unsupported:
+            text = meant(str(name), known)
+            raise ConfigError(f"there is no {what} option {name!r}: {text}")
 
 
 def check_backend(opts: Mapping[str, Any]) -> None:

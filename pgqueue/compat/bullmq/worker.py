@@ -56,7 +56,7 @@ class Worker(EventEmitter, Running, Upkeep, Explained):
         name: of the queue.
         processor: `async def (job, token)` or `(job, token, signal)`; None: claim by
             `getNextJob`.
-        opts: see docs/bullmq.md.
+        opts: those of BullMQ's, in milliseconds where BullMQ's are.
 
     Raises:
         ConfigError: an option is not supported, or out of its range.
