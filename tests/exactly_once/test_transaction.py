@@ -178,7 +178,7 @@ async def test_what_is_raised_after_the_block_is_reported_and_changes_nothing(
     assert heard.names() == ["completed", "error"]
     assert heard.of("error") == [(error,)]
     [fact] = facts.of("worker.error")
-    assert fact["error"] == "too late"
+    assert fact["error"] == "ValueError: too late"
     assert str(job.id) in fact["during"]
 
 
