@@ -160,8 +160,10 @@ def look_up(name: str) -> Handler | None:
         return AsyncByQueue(name) if is_async(first.handler) else ByQueue(name)
     if name in UNKNOWN:
         return None
-    from pgqueue.django.running import RunTask, find_task  # noqa: PLC0415  optional
-
+    try:
+        from pgqueue.django.running import RunTask, find_task  # noqa: PLC0415  optional
+    except ImportError:
+        return None
     try:
         task = find_task(name)
     except Exception as error:  # noqa: BLE001  importing runs the module

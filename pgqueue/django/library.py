@@ -8,11 +8,15 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 
+class NoTasksFramework(ImproperlyConfigured, ImportError):
+    """Django is older than its tasks, and the package for them is not installed."""
+
+
 def find() -> str:
     """Return the name of the package that has the tasks framework.
 
     Raises:
-        ImproperlyConfigured: there is none.
+        NoTasksFramework: there is none.
     """
     for name in ("django.tasks", "django_tasks"):
         try:
@@ -22,7 +26,7 @@ def find() -> str:
                 raise
         else:
             return name
-    raise ImproperlyConfigured(
+    raise NoTasksFramework(
         "PgQueueBackend needs Django 6.0 or newer, or: pip install django-tasks"
     )
 

@@ -27,13 +27,35 @@ MANAGE = (
 )
 
 
+NO_TASKS = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("django.tasks", "django_tasks"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+"""
+DRAIN = """
+from django_site import set_up
+set_up()
+from pgqueue.django import queue
+from pgqueue.django.worker import make_site_worker
+worker = make_site_worker()
+print(worker.queues)
+known = queue("notes").add("raw", 1)
+foreign = queue("notes").add("another.site.task")
+worker.run(drain=True)
+print(queue("notes").result(known.id, 0), queue("notes").get(foreign.id).state.value)
+"""
+
+
 def manage(
-    dsn: str, *arguments: str, **environment: str
+    dsn: str, *arguments: str, code: str = MANAGE, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `manage.py` as a person does, in a process of its own."""
     paths = [str(TESTS.parent), str(TESTS)]
     return subprocess.run(
-        [sys.executable, "-c", MANAGE, *arguments],
+        [sys.executable, "-c", code, *arguments],
         check=False,
         capture_output=True,
         text=True,
@@ -150,3 +172,20 @@ def test_the_worker_of_a_site_takes_every_option_that_the_core_has(
     refused = manage(site_dsn, "pgqueue", "worker", "--reload", "--drain")
     assert refused.returncode != 0
     assert "--reload and --drain do not go together" in refused.stderr
+
+
+def test_a_worker_runs_where_there_is_no_framework_for_tasks(
+    site: Sql, site_dsn: str
+) -> None:
+    done = manage(site_dsn, code=NO_TASKS + DRAIN)
+    assert done.returncode == 0, done.stderr
+    queues, ended = done.stdout.splitlines()
+    assert queues == "('more', 'notes')"
+    assert ended == "{'queue': 'notes', 'data': 1} delayed"
+
+
+def test_the_backend_of_tasks_says_what_is_missing(site: Sql, site_dsn: str) -> None:
+    code = "from django_site import set_up; set_up(); import pgqueue.django.tasks"
+    done = manage(site_dsn, code=NO_TASKS + code)
+    assert done.returncode == 1
+    assert "pip install django-tasks" in done.stderr
