@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date, time, timedelta
+from decimal import Decimal
+from math import isfinite
+from pathlib import PurePath
+from types import NoneType
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from pgqueue.errors import PayloadError, short
 
@@ -43,7 +49,8 @@ def encode(value: JsonValue, what: str, limit: int = MAX_BYTES) -> str:
     try:
         text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise PayloadError(f"{what} is not JSON: {error}") from error
+        found = culprit(value, what.partition(" ")[0])
+        raise PayloadError(f"{what} is not JSON: {found or error}") from error
     except RecursionError as error:
         raise too_deep(what) from error
     if text.count("[") + text.count("{") > MAX_DEPTH and is_too_deep(text):
@@ -72,6 +79,50 @@ def reject_huge(value: JsonValue, what: str, limit: int) -> None:
                 longest = len(item)
         if longest > limit:
             raise too_large(what, f"more than {longest}", limit)
+
+
+def culprit(value: object, path: str) -> str:
+    """Say where the first value is that JSON does not have, and what to give instead.
+
+    Empty for what cannot be named so, such as a circle or a number of too many digits.
+    """
+    pending: list[tuple[object, str, int]] = [(value, path, 0)]
+    while pending:
+        value, path, depth = pending.pop()
+        if depth > MAX_DEPTH:
+            return ""
+        if isinstance(value, dict):
+            for key in value:
+                if not isinstance(key, (str, int, float, NoneType)):
+                    kind = type(key).__name__
+                    return f"a key of {path} is a {kind}; give a text"
+            items = [(item, f"{path}.{key}") for key, item in value.items()]
+        elif isinstance(value, (list, tuple)):
+            items = [(item, f"{path}[{index}]") for index, item in enumerate(value)]
+        elif isinstance(value, float) and not isfinite(value):
+            return f"{path} is {value}; give None, or a text"
+        elif isinstance(value, (str, int, float, NoneType)):
+            continue
+        else:
+            kind = type(value).__name__
+            return f"{path} is a {kind}; give {instead_of(value)}"
+        pending += [(item, place, depth + 1) for item, place in reversed(items)]
+    return ""
+
+
+def instead_of(value: object) -> str:
+    """Return what to give instead of a value that JSON does not have."""
+    if isinstance(value, (set, frozenset)):
+        return "a list"
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return "a text, such as base64"
+    if isinstance(value, (date, time)):
+        return "value.isoformat()"
+    if isinstance(value, timedelta):
+        return "value.total_seconds()"
+    if isinstance(value, (UUID, Decimal, PurePath)):
+        return "str(value)"
+    return "a dict of what is needed of it, or its id"
 
 
 def is_too_deep(text: str) -> bool:

@@ -26,8 +26,14 @@ PAGE: Final = 1000
 
 
 @contextmanager
-def database(dsn: str | None, show: Show, interrupts: Interrupts) -> Iterator[str]:
-    """Yield the DSN of a migrated database whose queue `demo` is empty."""
+def database(
+    dsn: str | None, show: Show, interrupts: Interrupts, *, keep: bool
+) -> Iterator[str]:
+    """Yield the DSN of a migrated database whose queue `demo` is empty.
+
+    Args:
+        keep: whether others are to look on, so are told where it is.
+    """
     if dsn is not None:
         migrate.check(dsn)
         show.line(f"using {describe(dsn)}, queue {QUEUE}")
@@ -44,6 +50,10 @@ def database(dsn: str | None, show: Show, interrupts: Interrupts) -> Iterator[st
         interrupts.check()
         took = perf_counter() - began
         show.line(f"{version(server.dsn())} is up and migrated after {took:.1f} s")
+        if keep:
+            show.line("to look on in another terminal:")
+            show.line(f"  export PGQUEUE_DSN='{server.dsn()}'")
+            show.line("")
         yield server.dsn()
     finally:
         server.stop()

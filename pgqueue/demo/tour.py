@@ -39,7 +39,10 @@ def demo(
     """
     # A failed job is part of the show, not of the log.
     logging.getLogger("pgqueue").addHandler(logging.NullHandler())
-    with Interrupts() as interrupts, database(dsn, show, interrupts) as used:
+    with (
+        Interrupts() as interrupts,
+        database(dsn, show, interrupts, keep=keep) as used,
+    ):
         began = perf_counter()
         jobs = make_jobs(limit)
         with Queue(QUEUE, dsn=used) as queue:
@@ -55,7 +58,7 @@ def demo(
                 f"the jobs stay; to remove them: pgqueue queue obliterate {QUEUE}"
             )
         elif keep:
-            wait(used, show, interrupts)
+            wait(show, interrupts)
 
 
 async def work(dsn: str, total: int, show: Show, interrupts: Interrupts) -> None:
@@ -86,11 +89,11 @@ async def work(dsn: str, total: int, show: Show, interrupts: Interrupts) -> None
                 await working
 
 
-def wait(dsn: str, show: Show, interrupts: Interrupts) -> None:
+def wait(show: Show, interrupts: Interrupts) -> None:
     """Leave the server up until Ctrl-C."""
     show.line("")
-    show.line("the server stays up until Ctrl-C; in another terminal:")
-    show.line(f"  export PGQUEUE_DSN='{dsn}'")
+    show.line("the server stays up until Ctrl-C; in another terminal, with the")
+    show.line("PGQUEUE_DSN from above:")
     show.line("  pgqueue queue ls")
     show.line(f"  pgqueue job ls {QUEUE} --state failed")
     show.line('  psql "$PGQUEUE_DSN"')

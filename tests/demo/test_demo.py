@@ -113,6 +113,8 @@ def test_an_interrupt_leaves_nothing_behind(
 
 def test_keep_leaves_the_server_up_until_ctrl_c(started: Any, temporary: Path) -> None:
     dsn = line_with(started, "PGQUEUE_DSN=").partition("'")[2].partition("'")[0]
+    # Told before there is a job, so that others can look on.
+    line_with(started, "found and added")
     line_with(started, "psql")
     with psycopg.connect(dsn) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from enum import IntEnum, StrEnum
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -34,16 +37,26 @@ def nested(levels: int) -> Any:
 
 BAD = {
     "NaN": (float("nan"), "is not JSON"),
-    "NaN inside": ({"a": [1, float("nan")]}, "is not JSON"),
+    "NaN inside": ({"a": [1, float("nan")]}, r"JSON: data\.a\[1\] is nan; give None"),
     "NaN as a key": ({float("nan"): 1}, "is not JSON"),
     "Infinity": (float("inf"), "is not JSON"),
     "-Infinity": ([float("-inf")], "is not JSON"),
-    "a set": ({1, 2}, "type set is not JSON"),
-    "bytes": (b"raw", "type bytes is not JSON"),
-    "bytes as a key": ({b"raw": 1}, "not bytes"),
-    "an object": (object(), "type object is not JSON"),
+    "a set": ({1, 2}, "JSON: data is a set; give a list"),
+    "bytes": (b"raw", "data is a bytes; give a text, such as base64"),
+    "bytes as a key": ({"a": {b"raw": 1}}, r"a key of data\.a is a bytes; give a text"),
+    "an object": (object(), "data is a object; give a dict"),
+    "a UUID": (
+        {"order": {"id": UUID(int=1)}},
+        r"JSON: data\.order\.id is a UUID; give str\(value\)",
+    ),
+    "a Decimal": ([Decimal(1)], r"data\[0\] is a Decimal; give str\(value\)"),
+    "a datetime": (
+        {"at": ("x", datetime(2026, 1, 1, tzinfo=UTC))},
+        r"data\.at\[1\] is a datetime; give value\.isoformat\(\)",
+    ),
+    "a timedelta": (timedelta(1), r"give value\.total_seconds\(\)"),
     "circular": (circular(), "Circular"),
-    "a tuple as a key": ({(1, 2): 3}, "not tuple"),
+    "a tuple as a key": ({(1, 2): 3}, "a key of data is a tuple"),
     "NUL": ("a\x00b", r"NUL character at \$: 'a"),
     "NUL inside": ({"a": [{"b": "\x00"}]}, r"NUL character at \$\.a\[0\]\.b"),
     "NUL in a key": ({"a": {"\x00k": 1}}, r"NUL character at key of \$\.a"),
