@@ -40,6 +40,7 @@ class HandWorker:
     def __init__(self, dsn: str, queue: str = "paint", *, lease: float = 60) -> None:
         self.id = next(worker_ids)
         self.releases = True
+        self.turn = 0
         self.connection: Connection[Any] = psycopg.connect(dsn, autocommit=True)
         op = leases.register(
             self.id,
@@ -75,6 +76,7 @@ class HandWorker:
             "from_seq": [LOWEST[1]],
             "to_priority": [HIGHEST[0]],
             "to_seq": [HIGHEST[1]],
+            "from_turn": self.turn,
             "limit": limit,
         }
         with self.connection.transaction():
@@ -83,6 +85,8 @@ class HandWorker:
                 statements.load("form_line"), {"queue_id": self.queue_id}
             )
             rows = self._execute("claim_grouped", params)
+        if rows:
+            self.turn = rows[0][14] or self.turn
         return [Claimed(*row[:6]) for row in rows]
 
     def finish(

@@ -37,6 +37,8 @@ def add_groups(tables: MetaData) -> None:
         key("queue_id", sa.Integer()),
         sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
         sa.Column("group", binary()),
+        sa.Column("priority", sa.Integer),
+        sa.Column("seq", sa.BigInteger),
         sa.Column("again", sa.Boolean, nullable=False, server_default=sa.false()),
     )
     line = sa.Table(
@@ -44,8 +46,15 @@ def add_groups(tables: MetaData) -> None:
         tables,
         key("queue_id", sa.Integer()),
         key("group", binary()),
-        needed("turn", sa.BigInteger()),
+        key("turn", sa.BigInteger()),
         sa.Column("until", instant()),
+        sa.Column("low_priority", sa.Integer, nullable=False, server_default="0"),
+        sa.Column(
+            "low_seq",
+            sa.BigInteger,
+            nullable=False,
+            server_default=sa.text("'-9223372036854775808'::bigint"),
+        ),
     )
     place = line.c
     sa.Index(

@@ -41,7 +41,7 @@ WITH room AS MATERIALIZED (
     SELECT coalesce(max(r.free), 0) - (SELECT count(*) FROM plain) AS free FROM room r
 ), visited AS MATERIALIZED (
     SELECT v.* FROM pgqueue.line_room v
-    WHERE v.queue_id = %(queue_id)s AND v.until IS NULL
+    WHERE v.queue_id = %(queue_id)s AND v.until IS NULL AND v.turn >= %(from_turn)s
     ORDER BY v.turn LIMIT (SELECT rest.free FROM rest)
 ), share AS MATERIALIZED (
     SELECT ceil(r.free::numeric / greatest(1, (SELECT count(*) FROM visited))) AS jobs
@@ -53,6 +53,7 @@ WITH room AS MATERIALIZED (
         FROM visited v CROSS JOIN LATERAL (
             SELECT r.ctid, r.priority, r.seq FROM pgqueue.ready r
             WHERE r.queue_id = %(queue_id)s AND r."group" = v."group"
+                AND (r.priority, r.seq) >= (v.low_priority, v.low_seq)
             ORDER BY r.priority, r.seq
             LIMIT (SELECT least(v.free, s.jobs)::bigint FROM share s)
             FOR UPDATE SKIP LOCKED
@@ -65,18 +66,36 @@ WITH room AS MATERIALIZED (
         stalled, "group"
 ), served AS MATERIALIZED (
     SELECT v.*, coalesce(p.jobs, 0) AS jobs, coalesce((
+        -- Behind what was taken first: an old snapshot keeps dead entries before it.
+        SELECT true FROM pgqueue.ready r
+        WHERE NOT v.paused AND r.queue_id = %(queue_id)s AND r."group" = v."group"
+            AND (r.priority, r.seq) > (p.place[1] + 2097152, p.place[2])
+        ORDER BY r.priority, r.seq LIMIT 1
+    ), (
         SELECT true FROM pgqueue.ready r
         WHERE NOT v.paused AND r.queue_id = %(queue_id)s AND r."group" = v."group"
         ORDER BY r.priority, r.seq OFFSET coalesce(p.jobs, 0) LIMIT 1
-    ), false) AS more
+    ), false) AS more, CASE
+        -- What should have been there was not: begin at the head the next time.
+        WHEN p.jobs IS NULL THEN '{0,-9223372036854775808}'::bigint[]
+        -- If nothing before the last one was left, somebody's who may put it back.
+        WHEN p.jobs = (
+            SELECT count(*) FROM pgqueue.ready r
+            WHERE r.queue_id = %(queue_id)s AND r."group" = v."group"
+                AND (r.priority, r.seq) >= (v.low_priority, v.low_seq)
+                AND (r.priority, r.seq) <= (p.place[1] + 2097152, p.place[2])
+        ) THEN ARRAY[p.place[1] + 2097152, p.place[2] + 1]
+        ELSE ARRAY[v.low_priority, v.low_seq] END AS low
     FROM visited v LEFT JOIN (
-        SELECT g."group", count(*) AS jobs FROM grouped g GROUP BY g."group"
+        SELECT g."group", count(*) AS jobs, max(ARRAY[g.priority, g.seq]) AS place
+        FROM grouped g GROUP BY g."group"
     ) AS p ON p."group" = v."group"
 ), gone AS (
     DELETE FROM pgqueue.line l
     WHERE l.ctid = ANY(ARRAY(SELECT s.place FROM served s WHERE NOT s.more))
 ), moved AS (
-    UPDATE pgqueue.line l SET turn = s.next, until = CASE
+    UPDATE pgqueue.line l SET turn = s.next, low_priority = s.low[1], low_seq = s.low[2],
+        until = CASE
         WHEN s.starts <= s.jobs THEN s.frees + s.grain * interval '1 second'
         WHEN s.free <= s.jobs THEN 'infinity'
         -- Somebody holds its jobs, to remove or to change them.
@@ -126,7 +145,8 @@ WITH room AS MATERIALIZED (
 )
 SELECT l.id, t.job_id, t.priority, t.seq, t.attempt, t.stalled, j.attempts, j.name,
     j.data::text, j.options::text, date_part('epoch', j.created_at),
-    date_part('epoch', l.claimed_at), j.parent_id IS NOT NULL, t."group"
+    date_part('epoch', l.claimed_at), j.parent_id IS NOT NULL, t."group",
+    (SELECT min(v.turn) FROM visited v)
 FROM taken t JOIN leased l ON l."group" = coalesce(t."group", '')
 -- OFFSET 0 keeps it a look-up for each job: a join might be a walk over the whole index.
 CROSS JOIN LATERAL (

@@ -17,7 +17,8 @@ CROSS JOIN LATERAL (
             WHERE n.queue_id = %(queue_id)s AND n.priority < 2097152
             ORDER BY n.priority, n.seq LIMIT 1
         ) IS NOT NULL AS plain, (
-            SELECT true FROM pgqueue.line l WHERE l.queue_id = %(queue_id)s AND l.until IS NULL
+            SELECT true FROM pgqueue.line l WHERE l.queue_id = %(queue_id)s
+                AND l.until IS NULL AND l.turn >= %(from_turn)s
             ORDER BY l.turn LIMIT 1
         ) IS NOT NULL OR (
             SELECT true FROM pgqueue.arrival a WHERE a.queue_id = %(queue_id)s

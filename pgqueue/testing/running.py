@@ -273,7 +273,7 @@ def claim(queue_id: int, worker_id: int) -> Op[Row | None]:
         "to_seq": WHOLE[3],
     }
     if grouped:
-        return (yield from claim_grouped(params))
+        return (yield from claim_grouped(params | {"from_turn": 0}))
     rows = yield Statement("claim_limited" if limited else "claim_jobs", params)
     return rows[0] if rows else None
 
@@ -287,7 +287,7 @@ def claim_grouped(params: dict[str, object]) -> Op[Row | None]:
             return rows[0]
         # The first in line may be one that is paused: that one has left it now.
         [look] = yield Statement(
-            "look_at_groups", {"queue_id": queue_id, "ring": False}
+            "look_at_groups", {"queue_id": queue_id, "ring": False, "from_turn": 0}
         )
         if not look[-1]:
             return None

@@ -68,6 +68,7 @@ class Intake:
     grouped: bool = False
     full: bool = False
     look_at: float = 0.0
+    turn: int = 0
     nap: float = FIRST_NAP
     shy_until: float = float("-inf")
 
@@ -75,25 +76,26 @@ class Intake:
         """Return the statement that claims up to *limit* jobs."""
         self.sweeping = self.seek.sweep_due(now, hungry=self.hungry)
         stretches: Stretches = WHOLE if self.sweeping else self.seek.stretches()
-        way = "claim_limited" if self.limited else "claim_jobs"
-        return Statement(
-            "claim_grouped" if self.grouped else way,
-            {
-                "queue_id": self.queue_id,
-                "worker_id": worker_id,
-                "limit": limit,
-                "from_priority": stretches[0],
-                "from_seq": stretches[1],
-                "to_priority": stretches[2],
-                "to_seq": stretches[3],
-            },
-        )
+        params: dict[str, object] = {
+            "queue_id": self.queue_id,
+            "worker_id": worker_id,
+            "limit": limit,
+            "from_priority": stretches[0],
+            "from_seq": stretches[1],
+            "to_priority": stretches[2],
+            "to_seq": stretches[3],
+        }
+        if self.grouped:
+            return Statement("claim_grouped", params | {"from_turn": self.turn})
+        return Statement("claim_limited" if self.limited else "claim_jobs", params)
 
     def claimed(self, rows: list[Row], limit: int, now: float, took: float) -> None:
         """Learn from a claim; *took* is how long its round trip lasted."""
         if rows and len(rows[0]) > GROUP:
             # Those of groups stand elsewhere, and are found in another way.
             places = [(row[2], row[3]) for row in rows if row[GROUP] is None]
+            # Turns are only ever given out at the end: what is below is dead for good.
+            self.turn = rows[0][GROUP + 1] or self.turn
         else:
             places = [(row[2], row[3]) for row in rows]
         if self.sweeping:
@@ -118,8 +120,10 @@ class Intake:
 
     def look(self, *, ring: bool) -> Statement:
         """Return what asks whether a job of a limited queue may start."""
-        way = "look_at_groups" if self.grouped else "look_at_limits"
-        return Statement(way, {"queue_id": self.queue_id, "ring": ring})
+        params = {"queue_id": self.queue_id, "ring": ring}
+        if self.grouped:
+            return Statement("look_at_groups", {**params, "from_turn": self.turn})
+        return Statement("look_at_limits", params)
 
     def looked(self, row: Row, now: float, *, peeked: bool) -> None:
         """Learn about the limits; *peeked*: without a claim before it."""

@@ -15,6 +15,7 @@ EXCEPTIONS = {
     "pgqueue/sql/claim_jobs.sql": "where to look, what to take, and its lease",
     "pgqueue/sql/claim_limited.sql": "the same, with the room that the limits leave",
     "pgqueue/sql/claim_grouped.sql": "the same, and the turns of the groups",
+    "pgqueue/sql/form_line.sql": "all that changes a row of the line, as one statement may once",
     "pgqueue/sql/shift_clock.sql": "every instant that there is, at once",
     "pgqueue/sql/recover_jobs.sql": "two ways back, each with what hangs on it"
     " must be one statement, or a crash could apply half of them",

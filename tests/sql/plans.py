@@ -69,11 +69,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     | {"from_priority": [LOWEST[0]], "from_seq": [LOWEST[1]]}
     | {"to_priority": [HIGHEST[0]], "to_seq": [HIGHEST[1]]},
     "look_at_limits": {"queue_id": 1, "ring": False},
-    "claim_grouped": {"queue_id": 3, "worker_id": 1, "limit": 50}
+    "claim_grouped": {"queue_id": 3, "worker_id": 1, "limit": 50, "from_turn": 0}
     | {"from_priority": [LOWEST[0]], "from_seq": [LOWEST[1]]}
     | {"to_priority": [2**21], "to_seq": [0]},
     "form_line": {"queue_id": 3},
-    "look_at_groups": {"queue_id": 3, "ring": False},
+    "look_at_groups": {"queue_id": 3, "ring": False, "from_turn": 0},
     "list_groups": {"queue": "tenants", "after": "g5", "only": None, "limit": 50},
     "limit_group": {"queue_id": 3, "group": "g7", "paused": None, "concurrency": 9}
     | {"max": None, "per": None, "set_concurrency": True, "set_rate": False},
