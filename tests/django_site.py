@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unittest
 from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
@@ -67,3 +68,13 @@ def set_up(dsn: str = "") -> None:
     if dsn:
         connections.close_all()
         connections.settings["default"].update(database_of(dsn))
+
+
+def run_case(case: type[unittest.TestCase]) -> int:
+    """Run a case as Django's runner does; return how many tests passed."""
+    found = unittest.defaultTestLoader.loadTestsFromTestCase(case)
+    result = unittest.TestResult()
+    found.run(result)
+    assert not result.errors, result.errors[0][1]
+    assert not result.failures, result.failures[0][1]
+    return result.testsRun

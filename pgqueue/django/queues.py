@@ -40,6 +40,10 @@ class Located:
     def _settings(self, _: Settings) -> None:
         """The environment does not decide where a queue of Django is."""
 
+    @property
+    def _alias(self) -> str | None:
+        return alias_of(None, self._database)
+
 
 class Joining(Located, Caller):
     """Runs operations on Django's connection of the thread it is called in."""
@@ -53,10 +57,6 @@ class Joining(Located, Caller):
     def _borrows(self, connection: Any) -> bool:
         alias = alias_of(connection, self._database)
         return True if alias is None else is_joined(alias)
-
-    @property
-    def _alias(self) -> str | None:
-        return alias_of(None, self._database)
 
 
 class AsyncJoining(Located, AsyncCaller):

@@ -142,6 +142,11 @@ class AsyncCaller:
         """Whether a call is a part of a transaction that is not ours."""
         return connection is not None
 
+    @property
+    def _alias(self) -> str | None:
+        """Django's alias that a call without `connection=` is on, if it is."""
+        return None
+
     async def _walk(self, course: Course[T], connection: Any) -> T:
         """Run operations one after the other; what one raises is raised in the course."""
         answer, error = None, None

@@ -53,6 +53,11 @@ class TestCommitter(Committer):
 
     def alend(self) -> AbstractAsyncContextManager[Any]:
         """Do what `lend` does, awaiting."""
+        if is_django(self._lent):
+            raise ConfigError(
+                "`async with job.transaction()` cannot be on Django's connection, where "
+                "this test is; run it in a TransactionTestCase, or in a `def` handler"
+            )
         if not self._asynchronous and (
             self._lent is not None or self._pool is not None
         ):
@@ -85,14 +90,18 @@ def send(name: str) -> Op[None]:
     yield Statement(name, {})
 
 
+def is_django(connection: object) -> bool:
+    """Whether a connection is Django's."""
+    return bool(kinds.kinds(connection) & kinds.DJANGO)
+
+
 @contextmanager
 def saved(connection: object, schema: str) -> Iterator[None]:
     """Take back to a savepoint what is done in a block that fails."""
-    if isinstance(connection, str) or kinds.kinds(connection) & kinds.DJANGO:
+    if is_django(connection):
         from django.db import transaction  # noqa: PLC0415  optional
 
-        alias = connection if isinstance(connection, str) else None
-        with transaction.atomic(alias or connection.alias):  # type: ignore[attr-defined]
+        with transaction.atomic(connection.alias):  # type: ignore[attr-defined]
             yield
         return
     run_on(connection, send("savepoint"), schema)

@@ -14,7 +14,15 @@ from pgqueue.db.django import by_alias
 from pgqueue.errors import ConfigError
 from pgqueue.ops.leases import save_progress
 from pgqueue.testing.committing import TestCommitter
-from pgqueue.testing.reaching import acaller, caller, name_of
+from pgqueue.testing.reaching import (
+    acaller,
+    alias_of,
+    caller,
+    in_django,
+    name_of,
+    refuse_loop,
+    wait_in_django,
+)
 from pgqueue.testing.running import Run, Runner
 from pgqueue.worker.active_job import Done
 from pgqueue.worker.committer import Terms
@@ -50,21 +58,41 @@ def run_pending(
     due by then; what is delayed waits for `travel`. `async def` handlers run on a loop of
     their own, `def` handlers without one. Job timeouts bound `async def` handlers only.
 
+    A worker or a queue of `pgqueue.django` is on Django's connection of this thread, so
+    in a `TestCase` all of it is a part of the test's transaction.
+
     Args:
         worker: a `Worker`, which is not started; or a handler, or handlers by job name.
         queue: with handlers: the queue, its name, or several; the first one given as a
             `Queue` says which database to use.
-        connection: the test's own; nothing is committed.
+        connection: the test's own; nothing is committed. Without it and without Django
+            all is committed, on connections of the queue or the worker.
         max_jobs: stop after so many runs.
         raise_errors: raise what the first failing handler raised, once that run is
             written down; otherwise look at `Run.error`.
 
     Raises:
-        ConfigError: an argument is out of its range.
+        ConfigError: an argument is out of its range, or a transaction that is still open,
+            such as the test's, holds what a connection of its own needs.
         PgQueueError: it does not come to an end.
     """
     made, via = prepared(worker, queue, max_jobs, dsn)
-    to = caller(via, dsn or made.settings.dsn)
+    return run_made(made, via, connection, dsn, max_jobs, raise_errors=raise_errors)
+
+
+def run_made(
+    made: Worker,
+    via: Any,
+    connection: Any,
+    dsn: str | None,
+    max_jobs: int | None,
+    *,
+    raise_errors: bool,
+) -> list[Run]:
+    """Do what `run_pending` does, by a worker whose queues are known."""
+    to = caller(via, dsn, made)
+    if django_alias(to, connection) is not None:
+        refuse_loop()
     bench = SyncBench(to, connection, made.emitter)
     try:
         return bench.complete(
@@ -88,9 +116,14 @@ async def arun_pending(
     """Do what `run_pending` does, on an async connection and the running loop.
 
     `async def` handlers run on this loop, `def` handlers in a thread, as in a worker.
+    On Django's connection all is done in the thread in which Django's async calls are.
     """
     made, via = prepared(worker, queue, max_jobs, dsn)
-    to = acaller(via, dsn or made.settings.dsn)
+    to = acaller(via, dsn, made)
+    if django_alias(to, connection) is not None:
+        run = partial(run_made, raise_errors=raise_errors)
+        runs: list[Run] = await in_django(run, made, via, connection, dsn, max_jobs)
+        return runs
     bench = AsyncBench(to, connection, made.emitter)
     try:
         return await Runner(made, bench).run(max_jobs, raise_errors=raise_errors)
@@ -125,6 +158,11 @@ def prepared(
     if not made.handlers.kinds():
         raise ConfigError.bad("worker", worker, "with a handler")
     return made, via
+
+
+def django_alias(to: Caller | AsyncCaller, connection: Any) -> str | None:
+    """Return the alias of Django's connection that all is to run on, if it is."""
+    return to._alias if connection is None else alias_of(connection)  # noqa: SLF001
 
 
 class Ready(Done):
@@ -168,6 +206,16 @@ class Inline:
         return Done() if found is None else found
 
 
+class InlineInDjango(Inline):
+    """The same for `async def` handlers, whose loop must not use Django's connection."""
+
+    async def progress(self, job: ActiveJob, value: str) -> None:
+        await in_django(super().progress, job, value)
+
+    async def call(self, job: ActiveJob, op: Op[Any] | Atomic[Any]) -> Any:  # noqa: ARG002
+        return await in_django(self._bench.run, op)
+
+
 class InlineEmitter(Emitter):
     """The listeners of a worker, each finished before the next thing happens."""
 
@@ -192,7 +240,11 @@ class SyncBench:
 
     def __init__(self, via: Caller, connection: Any, listeners: Emitter) -> None:
         self._via = via
+        self._django = django_alias(via, connection) is not None
+        if isinstance(connection, str):
+            connection = by_alias(connection)
         self._connection = connection
+        self.own = connection is None and not self._django
         self._loop: asyncio.Runner | None = None
         self.emitter: Emitter = InlineEmitter(listeners, self.wait)
 
@@ -210,6 +262,8 @@ class SyncBench:
 
     def wait(self, answer: Awaitable[Any]) -> Any:
         """Wait for something awaitable, on a loop beside the one that runs, if any."""
+        if self._django:
+            return wait_in_django(finished, answer)
         if asyncio._get_running_loop() is None:  # noqa: SLF001
             self._loop = self._loop or asyncio.Runner()
             return self._loop.run(finished(answer))
@@ -246,7 +300,8 @@ class SyncBench:
     def reporter(
         self, worker_id: int, committer: Committer, *, asynchronous: bool
     ) -> Reporter:
-        return Inline(self, worker_id, committer, asynchronous=asynchronous)
+        kind = InlineInDjango if asynchronous and self._django else Inline
+        return kind(self, worker_id, committer, asynchronous=asynchronous)
 
     def complete(self, course: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine that never waits to its end."""
@@ -274,6 +329,7 @@ class AsyncBench:
     def __init__(self, via: AsyncCaller, connection: Any, listeners: Emitter) -> None:
         self._via = via
         self._connection = connection
+        self.own = connection is None
         self._lock = asyncio.Lock()
         self.emitter = listeners
 

@@ -14,7 +14,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
-from pgqueue.errors import NoHandler, PgQueueError
+import psycopg
+
+from pgqueue.errors import ConfigError, NoHandler, PgQueueError
 from pgqueue.ops import leases, maintenance, schedules
 from pgqueue.ops.core import Atomic, Op, Row, Statement
 from pgqueue.ops.releasing import FIRST, Parent, release, release_forgotten
@@ -44,6 +46,9 @@ ENDLESS: Final = 10_000
 
 HELD_FOR: Final = 1.0
 """How long a job that nobody handles is held, as by a worker (seconds)."""
+
+PATIENCE: Final = 10
+"""So long it waits for a lock that another transaction has (seconds)."""
 
 STATES: Final = {
     "retry": "retry",
@@ -76,6 +81,8 @@ class Bench(Protocol):
     """What differs between a sync and an async test."""
 
     emitter: Emitter
+    own: bool
+    """Whether all runs on connections of its own, not on the test's."""
 
     async def drive(self, op: Op[T] | Atomic[T]) -> T: ...
     async def call(self, function: Callable[..., Any], *args: object) -> Any: ...
@@ -100,8 +107,27 @@ class Runner:
         self._queues: dict[str, int] = {}
 
     async def run(self, most: int | None, *, raise_errors: bool) -> list[Run]:
-        """Run until nothing is due."""
-        drive, worker = self._bench.drive, self._worker
+        """Run until nothing is due.
+
+        Raises:
+            ConfigError: a transaction that is still open holds what this needs.
+        """
+        try:
+            return await self._run(most, raise_errors=raise_errors)
+        except psycopg.errors.LockNotAvailable as error:
+            if not self._bench.own:
+                raise
+            raise ConfigError(
+                "a transaction that is still open holds what the worker needs; if it "
+                "is the test's own, give it: connection=, or a queue of pgqueue.django"
+            ) from error
+
+    async def _together(self, op: Op[T]) -> T:
+        """Run an operation in one transaction, which does not wait for ever."""
+        return await self._bench.drive(Atomic(bounded(op) if self._bench.own else op))
+
+    async def _run(self, most: int | None, *, raise_errors: bool) -> list[Run]:
+        worker = self._worker
         register = leases.register(
             self._id,
             lease=worker.lease,
@@ -111,7 +137,7 @@ class Runner:
             name=worker.name,
             queues=worker.queues,
         )
-        self._queues = await drive(register)
+        self._queues = await self._together(register)
         runs: list[Run] = []
         await self._recover()
         while most is None or len(runs) < most:
@@ -154,7 +180,7 @@ class Runner:
 
     async def _claim(self) -> ActiveJob | None:
         for name, queue_id in self._queues.items():
-            row = await self._bench.drive(Atomic(claim(queue_id, self._id)))
+            row = await self._together(claim(queue_id, self._id))
             if row is not None:
                 return ActiveJob(name, queue_id, row)
         return None
@@ -174,6 +200,7 @@ class Runner:
         if self._bench.emitter.heard("active"):
             self._bench.emitter.emit("active", snapshot)
         # Here a batch is always one job: what is due runs one after the other.
+        handler = getattr(handler, "unguarded", handler)
         run = handler if self._worker.batch is None else alone(cast("Any", handler))
         outcome = instead(job, await self._execute(job, run))
         if job.completion is not None and job.completion.committed:
@@ -226,7 +253,7 @@ class Runner:
         self._finisher.add(job, outcome, ran)
         taken = self._finisher.take()
         statements = self._finisher.statements(self._id, taken)
-        answers = await self._bench.drive(Atomic(together(statements)))
+        answers = await self._together(together(statements))
         parents: set[Parent] = self._finisher.settle(taken, answers)
         if parents:
             await self._bench.drive(release(parents))
@@ -242,6 +269,12 @@ async def within(job: ActiveJob, handler: Callable[..., Any]) -> Any:
         if limit.expired():
             raise timed_out(job.options.timeout or 0.0) from error
         raise
+
+
+def bounded(op: Op[T]) -> Op[T]:
+    """Let an operation fail that would wait for a lock longer than `PATIENCE`."""
+    yield Statement("bound_locks", {"timeout": f"{PATIENCE}s"})
+    return (yield from op)
 
 
 def together(statements: list[Statement]) -> Op[list[list[Row]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unittest
 from typing import TYPE_CHECKING
 
 from django.core.management import call_command
@@ -10,21 +9,12 @@ from django.core.management import call_command
 from django import test
 from django_app import jobs, tasks
 from django_app.models import Note
+from django_site import run_case
 from pgqueue.django import queue
 from pgqueue.django.testing import TransactionTestCase, run_jobs
 
 if TYPE_CHECKING:
     from conftest import Sql
-
-
-def run_case(case: type[unittest.TestCase]) -> int:
-    """Run a case as Django's runner does; return how many tests passed."""
-    found = unittest.defaultTestLoader.loadTestsFromTestCase(case)
-    result = unittest.TestResult()
-    found.run(result)
-    assert not result.errors, result.errors[0][1]
-    assert not result.failures, result.failures[0][1]
-    return result.testsRun
 
 
 def test_a_test_case_sees_its_jobs_and_leaves_none(site: Sql) -> None:
