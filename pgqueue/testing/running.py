@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 import psycopg
 
-from pgqueue.errors import ConfigError, NoHandler, PgQueueError
+from pgqueue.errors import ConfigError, NoHandler, PgQueueError, StatementTimeout
 from pgqueue.ops import leases, maintenance, schedules
 from pgqueue.ops.core import Atomic, Op, Row, Statement
 from pgqueue.ops.releasing import FIRST, Parent, release, release_forgotten
@@ -114,8 +114,9 @@ class Runner:
         """
         try:
             return await self._run(most, raise_errors=raise_errors)
-        except psycopg.errors.LockNotAvailable as error:
-            if not self._bench.own:
+        except (psycopg.errors.LockNotAvailable, StatementTimeout) as error:
+            locks = psycopg.errors.LockNotAvailable
+            if not self._bench.own or not isinstance(error.__cause__ or error, locks):
                 raise
             raise ConfigError(
                 "a transaction that is still open holds what the worker needs; if it "
