@@ -35,6 +35,7 @@ class Options:
     scheduled_at: datetime | None = None
     due: datetime | None = None
     flow: bool = False
+    ran: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
 
@@ -71,6 +72,7 @@ def parse_options(text: str | None) -> Options:
         scheduled_at=due and on_calendar(due, number(stored.get("travelled"))),
         due=due,
         flow=stored.get("flow") is True,
+        ran=stored.get("ran") is True,
         headers=parse_headers(stored.get("headers")),
         tags=parse_tags(stored.get("tags")),
     )

@@ -709,11 +709,18 @@ $$
 # know of count no more.
 # A parent's row is locked, so that it is not released meanwhile.
 REPEND = """
-CREATE FUNCTION pgqueue.repend(in_queue integer, job_ids bigint[]) RETURNS void
+CREATE FUNCTION pgqueue.repend(in_queue integer, job_ids bigint[], reset boolean)
+RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     DELETE FROM pgqueue.cancelled c
     WHERE c.queue_id = in_queue AND c.job_id = ANY(job_ids);
+    IF reset THEN
+        -- Or its worker, which is told of no run before, would leave its rows behind.
+        UPDATE pgqueue.job j SET options = (CASE json_typeof(j.options) WHEN 'object'
+            THEN j.options::jsonb ELSE '{}' END || '{"ran": true}')::json
+        WHERE j.queue_id = in_queue AND j.id = ANY(job_ids);
+    END IF;
     UPDATE pgqueue.settled s SET counted = true
     WHERE s.queue_id = in_queue AND s.parent_id = ANY(job_ids) AND s.state = 'failed'
         AND s.policy IN ('fail', 'continue') AND NOT s.counted;

@@ -24,7 +24,7 @@ WITH back AS MATERIALIZED (
     FROM back b JOIN pgqueue.queue q ON q.id = b.queue_id AND q.events
 )
 SELECT b.job_id, pgqueue.ring(b.queue_id),
-    pgqueue.repend(b.queue_id, ARRAY[b.job_id])
+    pgqueue.repend(b.queue_id, ARRAY[b.job_id], %(reset)s)
 FROM back b
 -- Counted, so that it is put back before it may have to wait for children.
 CROSS JOIN (SELECT count(*) FROM ready) AS put

@@ -54,7 +54,7 @@ WITH seen AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM back), (SELECT count(*) FROM asked a WHERE a.deferred),
     l.finished_at, l.job_id, pgqueue.ring(%(queue_id)s),
-    pgqueue.repend(%(queue_id)s, ARRAY(SELECT b.job_id FROM back b))
+    pgqueue.repend(%(queue_id)s, ARRAY(SELECT b.job_id FROM back b), %(reset)s)
 FROM last l
 -- Counted, so that they are put back before some may have to wait for children.
 CROSS JOIN (SELECT count(*) FROM ready) AS put

@@ -131,7 +131,8 @@ class ActiveJob:
         self.group: str | None = row[13] if len(row) > 13 else None  # noqa: PLR2004
         self.data: JsonValue = None
         self.progress: JsonValue = None
-        self.traces = self.attempt > 1 or self.stalled > 0 or self.options.flow
+        known = self.options.flow or self.options.ran
+        self.traces = known or self.attempt > 1 or self.stalled > 0
         self.cancelled = False
         self.refused = False
         self.dropped = False

@@ -45,7 +45,7 @@ def test_the_database_does_what_the_books_say(dsn: str) -> None:
             Played,
             settings=settings(
                 max_examples=EXAMPLES,
-                stateful_step_count=40,
+                stateful_step_count=40 if EXAMPLES > 100 else 32,
                 deadline=None,
                 derandomize=EXAMPLES <= 100,
                 database=None,

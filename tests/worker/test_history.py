@@ -128,6 +128,30 @@ def test_a_queue_logs_to_a_job_in_any_state_and_reads_by_pages(queue: Queue) -> 
     queue.remove(job.id)
 
 
+@pytest.mark.parametrize("one", [True, False])
+async def test_a_job_whose_attempts_were_reset_takes_its_history_with_it(
+    dsn: str, queue: Queue, sql: Sql, one: bool
+) -> None:
+    async def failing(job: Any) -> None:
+        await job.update_progress(50)
+        raise ValueError("once")
+
+    async def plain(job: Any) -> None:
+        pass
+
+    job = queue.add("paint", remove_on_complete=True)
+    await drain(Worker(queue.name, failing, dsn=dsn))
+    assert len(queue.attempts(job.id)) == 1
+    if one:
+        queue.retry(job.id, reset_attempts=True)
+    else:
+        queue.retry_all(reset_attempts=True)
+    assert len(queue.attempts(job.id)) == 1
+    await drain(Worker(queue.name, plain, dsn=dsn))
+    for table in ("job", "attempt", "progress"):
+        assert sql.value(f"SELECT count(*) FROM pgqueue.{table}") == 0
+
+
 def test_what_others_told_of_a_job_while_it_went_is_swept(
     dsn: str, queue: Queue, sql: Sql
 ) -> None:
