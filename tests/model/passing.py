@@ -58,15 +58,25 @@ class Passing(Table):
             run(self.connection, maintenance.trim(player.queue_id), "pgqueue")
             for state in FINISHED:
                 rows = books.of(name, state)[::-1]
-                most = next((j.newest for j in rows if j.newest is not None), None)
-                if most is not None:
-                    books.forget(rows[most:], pruned=True)
+                giving = [j for j in rows if j.newest is not None]
+                # Of jobs that finished at the same instant any may be the newest.
+                most = {j.newest for j in giving if j.place == giving[0].place}
+                if most:
+                    left = {len(rows[:one]) for one in most}
+                    count = left.pop() if len(left) == 1 else self.kept(name, state)
+                    assert not left or count in left
+                    books.forget(rows[count:], pruned=True)
             op = maintenance.settle_queue(player.queue_id)
             run(self.connection, op, "pgqueue")
             waiting = books.of(name, "waiting", "delayed", "waiting_children")
             books.cancel([j for j in waiting if j.id in books.marks])
             books.settle_late(name)
             run(self.connection, trim_rates(player.queue_id), "pgqueue")
+
+    def kept(self, name: str, state: str) -> int:
+        counts = self.queues[name].counts(connection=self.connection)
+        count: int = getattr(counts, state)
+        return count
 
 
 def one_statement(name: str, params: dict[str, object]) -> Any:
