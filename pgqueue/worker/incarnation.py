@@ -10,39 +10,32 @@ import asyncio
 import os
 import socket
 from contextlib import asynccontextmanager, suppress
-from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from pgqueue import telemetry
 from pgqueue.db.listener import Listener
 from pgqueue.ops import leases
 from pgqueue.ops.events import list_followed
-from pgqueue.worker.batch import alone
-from pgqueue.worker.batches import BatchExecutor
+from pgqueue.worker.choice import Choice
 from pgqueue.worker.claimer import Claimer
 from pgqueue.worker.committer import Committer, Terms
 from pgqueue.worker.dispatch import Dispatch
-from pgqueue.worker.executor import AsyncExecutor, ThreadExecutor
 from pgqueue.worker.finisher import Finisher
 from pgqueue.worker.gathering import Gathering
-from pgqueue.worker.handlers import Handlers, Refusals, is_async
+from pgqueue.worker.handlers import Refusals
 from pgqueue.worker.heartbeat import Heartbeat
 from pgqueue.worker.intake import Intake
 from pgqueue.worker.isolating import IsolatingExecutor
 from pgqueue.worker.maintenance import INTERVAL, Maintenance
-from pgqueue.worker.processes import ProcessExecutor, can_be_sent
-from pgqueue.worker.reporter import AsyncReporter, ThreadReporter
+from pgqueue.worker.reporter import AsyncReporter
 from pgqueue.worker.session import Session
 from pgqueue.worker.settling import Settling
-from pgqueue.worker.sorting import SortingExecutor
 from pgqueue.worker.telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from pgqueue.worker.active_job import ActiveJob
-    from pgqueue.worker.batch import BatchHandler
-    from pgqueue.worker.executor import Settle
     from pgqueue.worker.outcome import Outcome
     from pgqueue.worker.worker import Worker
 
@@ -73,8 +66,9 @@ class Incarnation:
             worker.emitter,
             Committer(self._terms, self._finisher, committed),
         )
-        self._batches = self._make_batches() if worker.batch is not None else None
-        self._executor = self._make_executor()
+        choice = Choice(worker, self._terms, self._settling, self._reporter)
+        self._batches = choice.batches(self._call_claimer) if worker.batch else None
+        self._executor = choice.executor(self._batches)
         self._refusals = Refusals(worker.handlers, worker.emitter)
         self._resized: Callable[[], None] = lambda: None
         self._fenced = asyncio.Event()
@@ -158,66 +152,6 @@ class Incarnation:
         self._resized()
 
     # Beginning.
-
-    def _make_executor(
-        self,
-    ) -> (
-        AsyncExecutor
-        | ThreadExecutor
-        | SortingExecutor
-        | ProcessExecutor
-        | IsolatingExecutor
-        | BatchExecutor
-    ):
-        worker = self._worker
-        if self._batches is not None:
-            handlers = Handlers(alone(self._batches.handler))
-            if not can_be_sent(handlers):
-                return self._batches
-            make = partial(self._make_processes, handlers)
-            return IsolatingExecutor(self._batches, make, self._settling.settle)
-        if worker.isolation == "process":
-            return self._make_processes(worker.handlers, self._settling.settle)
-        kinds = worker.handlers.kinds()
-        usual: AsyncExecutor | ThreadExecutor | SortingExecutor
-        on_loop = AsyncExecutor(
-            worker.handlers.one(asynchronous=True),
-            self._settling.settle,
-            self._reporter,
-        )
-        in_threads = ThreadExecutor(
-            worker.handlers.one(asynchronous=False),
-            self._settling.settle,
-            ThreadReporter(self._reporter, self._loop),
-            worker.concurrency,
-        )
-        usual = on_loop if kinds == {True} else in_threads
-        if len(kinds) > 1:
-            usual = SortingExecutor(worker.handlers, on_loop, in_threads)
-        if not can_be_sent(worker.handlers):
-            return usual
-        make = partial(self._make_processes, worker.handlers)
-        return IsolatingExecutor(usual, make, self._settling.settle)
-
-    def _make_batches(self) -> BatchExecutor:
-        handler = self._worker.handlers.default
-        assert handler is not None, "the worker saw to it"  # noqa: S101
-        reporter = self._reporter
-        return BatchExecutor(
-            cast("BatchHandler", handler),
-            self._settling.settle,
-            reporter if is_async(handler) else ThreadReporter(reporter, self._loop),
-            ended=self._call_claimer,
-        )
-
-    def _make_processes(self, handlers: Handlers, settle: Settle) -> ProcessExecutor:
-        return ProcessExecutor(
-            handlers,
-            settle,
-            terms=self._terms,
-            emitter=self._emitter,
-            committed=self._settling.committed,
-        )
 
     def _make_dispatch(self) -> Dispatch:
         worker = self._worker
