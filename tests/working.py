@@ -31,7 +31,9 @@ def handler_of(kind: str, body: Callable[[Any], Any]) -> Callable[[Any], Any]:
 async def at_rest(facts: Facts) -> None:
     """Return once a worker that finds nothing looks as seldom as it ever will."""
     if Settings.load().listen:
-        await until_async(lambda: facts.count("worker.sleeping") >= 1)
+        # It trusts the bell once no transaction is open that is older than its sleep,
+        # in any database of the server: also those of tests beside this one.
+        await until_async(lambda: facts.count("worker.sleeping") >= 1, 40)
     else:
         # It never trusts a bell that it cannot hear; its polls grow to half a second.
         await work_for(1.5)
