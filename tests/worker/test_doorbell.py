@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import statistics
 import time
 from contextlib import asynccontextmanager
@@ -317,14 +318,23 @@ def count_rounds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return rounds
 
 
+def pauses(rounds: list[float]) -> list[float]:
+    return [later - one for one, later in itertools.pairwise(rounds)]
+
+
 async def test_an_idle_worker_is_idle(
     dsn: str, queue: Queue, facts: Facts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rounds = count_rounds(monkeypatch)
     async with asleep(dsn, facts, Starts()) as worker:
         # It polls, every half second at last, while anybody's older transaction is open.
-        quiet = 0.8 if worker.settings.listen else 0.3
-        await until_async(lambda: time.monotonic() - rounds[-1] > quiet, 30)
+        if worker.settings.listen:
+            await until_async(lambda: time.monotonic() - rounds[-1] > 0.8, 30)
+        else:
+            # One long pause may be the machine's; three are its own.
+            await until_async(
+                lambda: min([0.0, 0.0, 0.0, *pauses(rounds)][-3:]) > 0.3, 30
+            )
         began, burnt = len(rounds), time.process_time()
         with pytest.raises(pytest.fail.Exception):
             await until_async(lambda: facts.count("job.completed"), 2)
