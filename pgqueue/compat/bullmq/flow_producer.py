@@ -10,9 +10,10 @@ from pgqueue.compat.bullmq import reading
 from pgqueue.compat.bullmq.custom_errors import MissingParent
 from pgqueue.compat.bullmq.emitter import EventEmitter
 from pgqueue.compat.bullmq.job import Job
+from pgqueue.compat.bullmq.known import check_options
 from pgqueue.compat.bullmq.link import Link
 from pgqueue.compat.bullmq.options import new_job, policy, qualified_name
-from pgqueue.compat.bullmq.unsupported import ENDPOINT, Explained, check_options
+from pgqueue.compat.bullmq.unsupported import ENDPOINT, Explained
 from pgqueue.errors import JobNotFound
 from pgqueue.ops import flows, queues
 from pgqueue.ops.releasing import Parent
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from pgqueue.ops.core import Op
     from pgqueue.types import FlowJob
+
+ALONE = {"prefix", "connection", "backend", "skipVersionCheck"}
+"""Options that tell a single dict of options from one that is a connection."""
 
 PLACE = ("queue", "children", "on_child_failure")
 
@@ -46,6 +50,7 @@ class Plan:
         node: Mapping[str, Any],
         defaults: Mapping[str, Any],
     ) -> None:
+        check_options("flow", node)
         self.queue_name: str = node.get("queueName", "")
         self.prefix: str = node.get("prefix", producer.prefix)
         self.name: str = node.get("name", "")
@@ -98,7 +103,7 @@ class FlowProducer(EventEmitter, Explained):
         super().__init__()
         given = dict(opts or {})
         alone = opts is None and isinstance(redisOpts, dict)
-        if alone and {"prefix", "connection", "backend"} & set(redisOpts):
+        if alone and ALONE & set(redisOpts):
             given, redisOpts = dict(redisOpts), None
         if redisOpts:
             given["connection"] = redisOpts

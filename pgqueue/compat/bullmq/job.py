@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pgqueue.compat.bullmq import reading
+from pgqueue.compat.bullmq.known import check_options
 from pgqueue.compat.bullmq.options import (
     check_json,
     given_options,
@@ -216,6 +217,7 @@ class Job(Explained):
 
     async def changePriority(self, opts: Mapping[str, Any]) -> None:
         """Give a job that has not started another priority."""
+        check_options("changePriority", opts)
         number = await self._number("changePriority")
         priority, lifo = opts.get("priority") or 0, bool(opts.get("lifo"))
         priority = check_whole("priority", priority, 0, MAX_PRIORITY)
@@ -236,7 +238,8 @@ class Job(Explained):
         Raises:
             JobStateError: it is active.
         """
-        children = bool((opts or {}).get("removeChildren", True))
+        asked = check_options("remove", opts)
+        children = bool(asked.get("removeChildren", True))
         if self.number is None and self.id is None:
             return
         number = await self._number("remove")
@@ -257,7 +260,7 @@ class Job(Explained):
         Raises:
             JobStateError: it is not in that state.
         """
-        asked, state = opts or {}, reading.check_finished(state)
+        asked, state = check_options("retry", opts), reading.check_finished(state)
         reset = bool(asked.get("resetAttemptsMade"))
         number = await self._number("reprocessJob")
         try:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from pgqueue import options
+from pgqueue.compat.bullmq.known import check_backend
 from pgqueue.compat.bullmq.options import dsn_of, qualified_name
-from pgqueue.compat.bullmq.unsupported import check_backend
 from pgqueue.shells.base import AsyncCaller
 
 if TYPE_CHECKING:

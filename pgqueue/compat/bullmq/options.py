@@ -7,8 +7,10 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from pgqueue import payload
+from pgqueue.compat.bullmq.known import check_options
 from pgqueue.compat.bullmq.units import check_millis, check_whole, millis
-from pgqueue.compat.bullmq.unsupported import JOB_OPTIONS, check_options
+from pgqueue.compat.bullmq.unsupported import JOB_OPTIONS
 from pgqueue.errors import ConfigError, PayloadError, UnsupportedConnection
 from pgqueue.options import MAX_ATTEMPTS, MAX_PRIORITY
 from pgqueue.stored import MAX_COUNT
@@ -113,9 +115,10 @@ def backoff_rule(value: object) -> Backoff | str | None:
     if value is None or value == 0:
         return None
     if isinstance(value, dict):
+        check_options("backoff", value)
         kind = value.get("type", "fixed")
         delay = check_millis("backoff.delay", value.get("delay") or 0)
-        jitter = float(value.get("jitter") or 0)
+        jitter = value.get("jitter") or 0.0
         if kind not in ("fixed", "exponential"):
             return str(kind)
         return Backoff(kind, delay / 1000, None, jitter) if delay else None
@@ -132,6 +135,7 @@ def dedup_rule(value: object) -> Dedup | None:
         return None
     if not isinstance(value, dict) or "id" not in value:
         raise ConfigError.bad("deduplication", value, 'a dict with an "id"')
+    check_options("deduplication", value)
     last = bool(value.get("keepLastIfActive"))
     # The id is then taken until the job has finished, as in BullMQ.
     ttl = None if last else value.get("ttl")
@@ -172,6 +176,25 @@ def check_json(value: Any) -> None:
     except TypeError:
         # What says more about it comes later.
         return
+
+
+def check_size(name: str, data: Any, limit: object) -> None:
+    """Raise if a job's data is larger than its own `sizeLimit` allows.
+
+    Raises:
+        ConfigError: the limit is no number of bytes.
+        PayloadError: the data is larger, as UTF-8.
+    """
+    if not limit:
+        return
+    most = check_whole("sizeLimit", limit, 1, MAX_COUNT)
+    payload.encode(data, f"data of job {name!r}")
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+    size = len(text.encode())
+    if size > most:
+        raise PayloadError(
+            f"the data of job {name!r} has {size} bytes, its sizeLimit is {most}"
+        )
 
 
 def start_fields(opts: Mapping[str, Any]) -> dict[str, Any]:
@@ -239,6 +262,7 @@ def new_job(
 ) -> NewJob:
     """Return a job as `Queue.add` takes it."""
     check_json(data)
+    check_size(name, data, opts.get("sizeLimit"))
     fields = job_fields(opts)
     if parent is not None:
         fields |= {"parent": parent, "on_child_failure": policy(opts)}

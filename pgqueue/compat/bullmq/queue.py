@@ -8,16 +8,13 @@ from pgqueue import options as core_options
 from pgqueue.compat.bullmq import reading
 from pgqueue.compat.bullmq.getters import Getters
 from pgqueue.compat.bullmq.job import Job
+from pgqueue.compat.bullmq.known import check_options
 from pgqueue.compat.bullmq.limiting import Limiting
 from pgqueue.compat.bullmq.link import Link
 from pgqueue.compat.bullmq.options import new_job
 from pgqueue.compat.bullmq.scheduling import Scheduling
 from pgqueue.compat.bullmq.units import check_millis
-from pgqueue.compat.bullmq.unsupported import (
-    QUEUE_OPTIONS,
-    Explained,
-    check_options,
-)
+from pgqueue.compat.bullmq.unsupported import JOB_OPTIONS, QUEUE_OPTIONS, Explained
 from pgqueue.ops import bulk, control, jobs, queues
 from pgqueue.shells.checks import check_clean
 
@@ -46,7 +43,8 @@ class Queue(Getters, Limiting, Scheduling, Explained):
         self.prefix = self.opts.get("prefix", "bull")
         self.link = Link(name, self.opts)
         self.qualifiedName = self.link.queue
-        self.jobsOpts: dict[str, Any] = dict(self.opts.get("defaultJobOptions") or {})
+        defaults = self.opts.get("defaultJobOptions")
+        self.jobsOpts = dict(check_options("job", defaults, JOB_OPTIONS))
 
     def __repr__(self) -> str:
         return f"Queue({self.name!r})"
@@ -81,6 +79,8 @@ class Queue(Getters, Limiting, Scheduling, Explained):
 
     async def addBulk(self, jobs: Sequence[Mapping[str, Any]]) -> list[Job]:
         """Add jobs, all or nothing, in the given order."""
+        for one in jobs:
+            check_options("addBulk", one)
         merged = [{**self.jobsOpts, **(one.get("opts") or {})} for one in jobs]
         new = [
             await self._new(one.get("name", ""), one.get("data"), opts)
@@ -133,7 +133,7 @@ class Queue(Getters, Limiting, Scheduling, Explained):
 
     async def retryJobs(self, opts: Mapping[str, Any] | None = None) -> None:
         """Put all failed (or completed) jobs back to waiting."""
-        asked = opts or {}
+        asked = check_options("retryJobs", opts)
         await self.link.run(
             reading.retry_jobs(
                 self.link.queue, asked.get("state") or "failed", asked.get("timestamp")
@@ -142,11 +142,13 @@ class Queue(Getters, Limiting, Scheduling, Explained):
 
     async def promoteJobs(self, opts: Mapping[str, Any] | None = None) -> None:
         """Let all delayed jobs run now."""
+        check_options("promoteJobs", opts)
         await self.link.run(control.promote_all(self.link.queue))
 
     async def remove(self, job_id: str, opts: Mapping[str, Any] | None = None) -> int:
         """Remove a job that is not active; 1 if there was one, else 0."""
-        children = bool((opts or {}).get("removeChildren", True))
+        asked = check_options("remove", opts)
+        children = bool(asked.get("removeChildren", True))
         op = reading.remove(self.link.queue, str(job_id), children=children)
         return int(await self.link.run(op))
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pgqueue.compat.bullmq import reading
 from pgqueue.compat.bullmq.emitter import EventEmitter
+from pgqueue.compat.bullmq.known import check_options
 from pgqueue.compat.bullmq.link import Bell, Link, neighbours
-from pgqueue.compat.bullmq.unsupported import ENDPOINT, Explained, check_options
+from pgqueue.compat.bullmq.unsupported import ENDPOINT, Explained
 from pgqueue.errors import ConfigError
 from pgqueue.ops import events
 

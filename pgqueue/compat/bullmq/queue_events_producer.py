@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pgqueue.compat.bullmq.known import check_options
 from pgqueue.compat.bullmq.link import Link
 from pgqueue.compat.bullmq.queue_events import CUSTOM
-from pgqueue.compat.bullmq.unsupported import ENDPOINT, Explained, check_options
+from pgqueue.compat.bullmq.unsupported import ENDPOINT, Explained
 from pgqueue.errors import ConfigError
 from pgqueue.ops import queues
 
@@ -20,7 +21,7 @@ class QueueEventsProducer(Explained):
     def __init__(self, name: str, opts: Mapping[str, Any] | None = None) -> None:
         self.name = name
         self.opts = dict(opts or {})
-        check_options("queue events", self.opts, ENDPOINT)
+        check_options("queue events producer", self.opts, ENDPOINT)
         self.link = Link(name, self.opts)
         self.qualifiedName = self.link.queue
 

@@ -12,10 +12,11 @@ from zoneinfo import ZoneInfo
 from pgqueue import options as core_options
 from pgqueue import payload
 from pgqueue.compat.bullmq.job import Job
+from pgqueue.compat.bullmq.known import check_options
 from pgqueue.compat.bullmq.options import HEADER, new_job
 from pgqueue.compat.bullmq.reading import read_number, stretch
 from pgqueue.compat.bullmq.units import check_millis, check_whole, instant, millis
-from pgqueue.compat.bullmq.unsupported import TEMPLATE_OPTIONS, check_options
+from pgqueue.compat.bullmq.unsupported import TEMPLATE_OPTIONS
 from pgqueue.cron import Rule, check_rule, following
 from pgqueue.ops import schedules
 from pgqueue.ops.core import Op, Row, Statement, atomic
@@ -65,6 +66,7 @@ def check_repeat(repeat: Mapping[str, Any]) -> None:
     Raises:
         ValueError: both or neither of `every` and `pattern`, or a contradiction.
     """
+    check_options("repeat", repeat)
     every, pattern = repeat.get("every"), repeat.get("pattern")
     if pattern and every:
         raise ValueError(
@@ -183,7 +185,7 @@ class Scheduling:
             ZoneInfoNotFoundError: there is no such zone.
         """
         core_options.check_name(job_scheduler_id, "job_scheduler_id")
-        check_options("scheduler", opts or {}, TEMPLATE_OPTIONS)
+        check_options("scheduler", opts, TEMPLATE_OPTIONS)
         check_repeat(repeat_opts)
         limit, end = repeat_opts.get("limit"), instant(repeat_opts.get("endDate"))
         if limit is not None and (repeat_opts.get("count") or 0) + 1 > limit:

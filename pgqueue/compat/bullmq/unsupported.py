@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any, Final
 
+from pgqueue.compat.bullmq.known import meant
 from pgqueue.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 TRACING: Final = "pgqueue counts and logs by itself"
 ENDPOINT: Final = {
@@ -17,10 +14,10 @@ ENDPOINT: Final = {
 }
 JOB_OPTIONS: Final = {
     "repeat": "use queue.upsertJobScheduler(id, repeat, …)",
-    "sizeLimit": "the limit is 1 MiB of JSON",
     "debounce": "use deduplication",
     "rateLimiterKey": "use queue.setGlobalRateLimit(max, ms)",
     "telemetry": TRACING,
+    "group": "AsyncQueue.add of pgqueue takes group=",
 }
 TEMPLATE_OPTIONS: Final = {
     "deduplication": "there is one pending job at any time",
@@ -31,6 +28,7 @@ QUEUE_OPTIONS: Final = {
     "settings": "a repeat strategy of one's own is not there; use a cron pattern",
     "streams": "events are trimmed by the maintenance",
 }
+LOOP: Final = "processors run in the loop; use asyncio.to_thread in them"
 WORKER_OPTIONS: Final = {
     **ENDPOINT,
     "limiter": "a limit belongs to the queue, use queue.setGlobalRateLimit(max, ms)",
@@ -38,7 +36,12 @@ WORKER_OPTIONS: Final = {
     "metrics": "they are always counted: Queue.metrics of pgqueue has them",
     "skipLockRenewal": "locks are renewed while the worker lives",
     "skipStalledCheck": "stalled jobs are found by any worker of any queue",
-    "useWorkerThreads": "processors run in the loop; use asyncio.to_thread in them",
+    **dict.fromkeys(
+        ("useWorkerThreads", "workerForkOptions", "workerThreadsOptions"), LOOP
+    ),
+    "group": "groups are limited by AsyncQueue.set_group_concurrency of pgqueue",
+    "batch": "the Worker of pgqueue takes batch=",
+    "ttl": "AsyncQueue.add of pgqueue takes timeout=",
 }
 SETTINGS: Final = {
     "repeatStrategy": "use a cron pattern",
@@ -78,64 +81,6 @@ NAMES: Final = {
 }
 
 
-OPTIONS: Final = {
-    "job": [
-        "attempts",
-        "backoff",
-        "continueParentOnFailure",
-        "deduplication",
-        "delay",
-        "failParentOnFailure",
-        "ignoreDependencyOnFailure",
-        "jobId",
-        "keepLogs",
-        "lifo",
-        "parent",
-        "prevMillis",
-        "priority",
-        "removeDependencyOnFailure",
-        "removeOnComplete",
-        "removeOnFail",
-        "repeatJobKey",
-        "stackTraceLimit",
-        "timestamp",
-    ],
-    "queue": [
-        "backend",
-        "blockingTimeout",
-        "connection",
-        "defaultJobOptions",
-        "prefix",
-        "skipMetasUpdate",
-        "skipVersionCheck",
-        "skipWaitingForReady",
-    ],
-    "worker": [
-        "autorun",
-        "backend",
-        "blockingTimeout",
-        "concurrency",
-        "connection",
-        "defaultJobOptions",
-        "drainDelay",
-        "lockDuration",
-        "lockRenewTime",
-        "maxStalledCount",
-        "name",
-        "prefix",
-        "removeOnComplete",
-        "removeOnFail",
-        "runRetryDelay",
-        "settings",
-        "skipMetasUpdate",
-        "skipVersionCheck",
-        "skipWaitingForReady",
-        "stalledInterval",
-    ],
-}
-"""The options of BullMQ's, beside those that are refused with a reason."""
-
-
 class Unsupported(ConfigError, AttributeError):
     """A name of BullMQ's that is not provided."""
 
@@ -156,39 +101,3 @@ class Explained:
 def public_names(kind: type) -> list[str]:
     """Return the names that a class has for programs."""
     return [name for name in dir(kind) if not name.startswith("_")]
-
-
-def meant(name: str, known: Sequence[str]) -> str:
-    """Say which of the known names may have been meant, or which there are."""
-    words = {one.replace("_", "").lower(): one for one in known}
-    close = difflib.get_close_matches(
-        name.replace("_", "").lower(), words, n=1, cutoff=0.8
-    )
-    if close:
-        return f"did you mean {words[close[0]]!r}?"
-    return f"there are {', '.join(known)}"
-
-
-def check_options(
-    what: str, opts: Mapping[str, Any], unsupported: Mapping[str, str]
-) -> None:
-    """Raise if an option is set that would be without effect.
-
-    Raises:
-        ConfigError: one is; the text says what to do instead.
-    """
-    for name, instead in unsupported.items():
-        if opts.get(name) not in (None, False):
-            raise ConfigError(f"the {what} option {name!r} is not supported: {instead}")
-    known = OPTIONS.get(what, ())
-    for name in opts if known else ():
-        if name not in known and name not in unsupported:
-            text = meant(str(name), known)
-            raise ConfigError(f"there is no {what} option {name!r}: {text}")
-
-
-def check_backend(opts: Mapping[str, Any]) -> None:
-    """Raise if another backend than PostgreSQL is asked for."""
-    backend = opts.get("backend")
-    if backend not in (None, "postgres"):
-        raise ConfigError.bad("backend", backend, '"postgres", or nothing')

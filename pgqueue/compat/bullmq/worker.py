@@ -12,17 +12,13 @@ from pgqueue.compat.bullmq import reading
 from pgqueue.compat.bullmq.claims import Holder
 from pgqueue.compat.bullmq.emitter import EventEmitter
 from pgqueue.compat.bullmq.job import Job
+from pgqueue.compat.bullmq.known import check_options
 from pgqueue.compat.bullmq.link import Bell, Link
 from pgqueue.compat.bullmq.lock_manager import LockManager
 from pgqueue.compat.bullmq.options import keep_rule
 from pgqueue.compat.bullmq.running import Running
 from pgqueue.compat.bullmq.units import check_millis, check_whole
-from pgqueue.compat.bullmq.unsupported import (
-    SETTINGS,
-    WORKER_OPTIONS,
-    Explained,
-    check_options,
-)
+from pgqueue.compat.bullmq.unsupported import SETTINGS, WORKER_OPTIONS, Explained
 from pgqueue.compat.bullmq.upkeep import Upkeep, workers
 from pgqueue.errors import ConfigError
 from pgqueue.stored import MAX_COUNT
