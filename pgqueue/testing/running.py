@@ -27,7 +27,6 @@ from pgqueue.worker.executor import prepare, timed_out
 from pgqueue.worker.finisher import Finisher
 from pgqueue.worker.handlers import is_async
 from pgqueue.worker.outcome import Outcome, completed, failed
-from pgqueue.worker.seek import WHOLE
 from pgqueue.worker.strategies import DEFAULT_DELAY, decide
 
 if TYPE_CHECKING:
@@ -292,36 +291,24 @@ def claim(queue_id: int, worker_id: int) -> Op[Row | None]:
 
     Of a queue with groups it is one of the group whose turn it is, if it has room.
     """
-    place: dict[str, object] = {"queue_id": queue_id, "low": 0.0}
-    yield Statement("promote_jobs", {**place, "limit": 1000})
-    [(_, limited, grouped)] = yield Statement("next_due", place)
+    promote, due = leases.promote(queue_id)
+    yield promote
+    [(_, limited, grouped)] = yield due
     if limited:
-        yield Statement("lock_limits", {"queue_ids": [queue_id]})
-    params = {
-        "queue_id": queue_id,
-        "worker_id": worker_id,
-        "limit": 1,
-        "from_priority": WHOLE[0],
-        "from_seq": WHOLE[1],
-        "to_priority": WHOLE[2],
-        "to_seq": WHOLE[3],
-    }
+        yield leases.lock_limits([queue_id])
     if grouped:
-        return (yield from claim_grouped(params | {"from_turn": 0}))
-    rows = yield Statement("claim_limited" if limited else "claim_jobs", params)
+        return (yield from claim_grouped(queue_id, worker_id))
+    rows = yield leases.claim(queue_id, worker_id, 1, limited=limited)
     return rows[0] if rows else None
 
 
-def claim_grouped(params: dict[str, object]) -> Op[Row | None]:
+def claim_grouped(queue_id: int, worker_id: int) -> Op[Row | None]:
     """Claim one job of the first group in line that may start one."""
-    queue_id = params["queue_id"]
     while True:
-        yield Statement("form_line", {"queue_id": queue_id})
-        if rows := (yield Statement("claim_grouped", params)):
+        yield leases.form_line(queue_id)
+        if rows := (yield leases.claim(queue_id, worker_id, 1, from_turn=0)):
             return rows[0]
         # The first in line may be one that is paused: that one has left it now.
-        [look] = yield Statement(
-            "look_at_groups", {"queue_id": queue_id, "ring": False, "from_turn": 0}
-        )
+        [look] = yield leases.look(queue_id, ring=False, from_turn=0)
         if not look[-1]:
             return None

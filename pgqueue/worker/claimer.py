@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from pgqueue.worker.dispatch import Dispatch
     from pgqueue.worker.emitter import Emitter
     from pgqueue.worker.emptied import Emptied
-    from pgqueue.worker.finisher import Ended, Finisher
+    from pgqueue.worker.finisher import Finisher
+    from pgqueue.worker.finishing import Ended
     from pgqueue.worker.intake import Intake
 
 FULL_FOR: Final = 0.25

@@ -13,7 +13,7 @@ from pgqueue.db.spare import Spare
 from pgqueue.errors import ConfigError, LeaseLost
 from pgqueue.ops.core import Op, Statement
 from pgqueue.worker.completion import Completion
-from pgqueue.worker.finisher import Ended
+from pgqueue.worker.finishing import Ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,13 +6,13 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from pgqueue.ops.core import Row, Statement
-from pgqueue.worker.seek import WHOLE, Seek, Stretches
+from pgqueue.ops import leases
+from pgqueue.worker.seek import Seek
 
 if TYPE_CHECKING:
+    from pgqueue.ops.core import Row, Statement
     from pgqueue.worker.active_job import ActiveJob
 
-PROMOTE_BATCH: Final = 1000
 GROUP: Final = 13
 """Where claim_grouped says the group; the other claims say none."""
 
@@ -75,19 +75,14 @@ class Intake:
     def claim(self, worker_id: int, limit: int, now: float) -> Statement:
         """Return the statement that claims up to *limit* jobs."""
         self.sweeping = self.seek.sweep_due(now, hungry=self.hungry)
-        stretches: Stretches = WHOLE if self.sweeping else self.seek.stretches()
-        params: dict[str, object] = {
-            "queue_id": self.queue_id,
-            "worker_id": worker_id,
-            "limit": limit,
-            "from_priority": stretches[0],
-            "from_seq": stretches[1],
-            "to_priority": stretches[2],
-            "to_seq": stretches[3],
-        }
-        if self.grouped:
-            return Statement("claim_grouped", params | {"from_turn": self.turn})
-        return Statement("claim_limited" if self.limited else "claim_jobs", params)
+        return leases.claim(
+            self.queue_id,
+            worker_id,
+            limit,
+            leases.WHOLE if self.sweeping else self.seek.stretches(),
+            limited=self.limited,
+            from_turn=self.turn if self.grouped else None,
+        )
 
     def claimed(self, rows: list[Row], limit: int, now: float, took: float) -> None:
         """Learn from a claim; *took* is how long its round trip lasted."""
@@ -120,10 +115,8 @@ class Intake:
 
     def look(self, *, ring: bool) -> Statement:
         """Return what asks whether a job of a limited queue may start."""
-        params = {"queue_id": self.queue_id, "ring": ring}
-        if self.grouped:
-            return Statement("look_at_groups", {**params, "from_turn": self.turn})
-        return Statement("look_at_limits", params)
+        from_turn = self.turn if self.grouped else None
+        return leases.look(self.queue_id, ring=ring, from_turn=from_turn)
 
     def looked(self, row: Row, now: float, *, peeked: bool) -> None:
         """Learn about the limits; *peeked*: without a claim before it."""
@@ -164,11 +157,7 @@ class Intake:
         if now - self.swept_due_at >= LONGEST_POLL:
             self.swept_due_at = now
             self.due_low = 0.0
-        place: dict[str, object] = {"queue_id": self.queue_id, "low": self.due_low}
-        return [
-            Statement("promote_jobs", {**place, "limit": PROMOTE_BATCH}),
-            Statement("next_due", place),
-        ]
+        return leases.promote(self.queue_id, self.due_low)
 
     def promoted(self, answers: list[list[Row]], now: float, *, asleep: bool) -> int:
         """Learn from a promotion; return how many jobs became ready."""

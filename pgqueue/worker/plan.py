@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pgqueue.ops.core import Row, Statement
+from pgqueue.ops import leases
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from pgqueue.ops.core import Row, Statement
     from pgqueue.worker.intake import Intake
 
 
@@ -69,8 +70,8 @@ def moves(visits: Iterable[Visit]) -> bool:
 
 def lock_limits(visits: Iterable[Visit]) -> list[Statement]:
     """Return what must precede the claims of limited queues, in the transaction."""
-    queue_ids = sorted(visit.intake.queue_id for visit in visits if visit.locks)
-    return [Statement("lock_limits", {"queue_ids": queue_ids})] if queue_ids else []
+    queue_ids = [visit.intake.queue_id for visit in visits if visit.locks]
+    return [leases.lock_limits(queue_ids)] if queue_ids else []
 
 
 def plan(
@@ -109,7 +110,7 @@ def plan(
         if not intake.full or left:
             visit.claim = intake.claim(worker_id, limit, now)
             if intake.grouped:
-                visit.form = Statement("form_line", {"queue_id": intake.queue_id})
+                visit.form = leases.form_line(intake.queue_id)
         if intake.limited:
             visit.look = intake.look(ring=left)
         visits.append(visit)

@@ -14,6 +14,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from pgqueue.ops.leases import END, LOWEST, WHOLE, Stretches
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -28,14 +30,6 @@ DUTY: Final = 20.0
 MAX_LANES: Final = 32
 UNUSED: Final = 5.0
 """A lane without a claim for so many seconds makes room for another priority."""
-
-LOWEST: Final = -(2**62)
-END: Final = 2**21
-"""Past every priority; the jobs of groups stand above, where other claims look."""
-
-Stretches = tuple[list[int], list[int], list[int], list[int]]
-
-WHOLE: Final[Stretches] = ([0], [LOWEST], [END], [0])
 
 
 @dataclass(slots=True)

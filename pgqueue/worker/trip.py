@@ -14,6 +14,7 @@ import psycopg
 
 from pgqueue import telemetry
 from pgqueue.db.translate import is_passing
+from pgqueue.ops import leases
 from pgqueue.ops.core import Row, Statement
 from pgqueue.ops.releasing import Parent, release
 from pgqueue.worker.active_job import ActiveJob
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from pgqueue.worker.completion import Completion
     from pgqueue.worker.dispatch import Dispatch
     from pgqueue.worker.emitter import Emitter
-    from pgqueue.worker.finisher import Ended, Finisher
+    from pgqueue.worker.finisher import Finisher
+    from pgqueue.worker.finishing import Ended
     from pgqueue.worker.intake import Intake
 
 
@@ -171,8 +173,8 @@ class RoundTrip:
 
     async def adopt(self) -> None:
         """Take over what a claim took whose answer was lost with the connection."""
-        params = {"worker_id": self._worker_id, "queue_ids": list(self._intakes)}
-        [rows] = await self._session.exchange([Statement("list_leases", params)])
+        held = leases.find(self._worker_id, list(self._intakes))
+        [rows] = await self._session.exchange([held])
         # By lease too: the lost round may have put a job back and claimed it again.
         known = self._dispatch.held() | self._finisher.held()
         for *row, queue_id in rows:

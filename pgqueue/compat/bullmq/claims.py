@@ -14,7 +14,8 @@ from weakref import WeakValueDictionary
 from pgqueue.db.pool import aprobe
 from pgqueue.ops import leases
 from pgqueue.worker.active_job import ActiveJob
-from pgqueue.worker.finisher import Ended, Finisher
+from pgqueue.worker.finisher import Finisher
+from pgqueue.worker.finishing import Ended
 from pgqueue.worker.intake import Intake
 from pgqueue.worker.plan import lock_limits, plan
 from pgqueue.worker.session import PLAN, Session, SessionLost
