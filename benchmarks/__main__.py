@@ -29,8 +29,8 @@ NAMES: Final = (
     "groups",
     "memory",
 )
-EXTRA: Final = ("peers",)
-"""Only when asked for by name: needs packages that the project does not."""
+EXTRA: Final = ("peers", "against")
+"""Only when asked for by name: need packages, or a commit, that others do not."""
 
 RESULTS: Final = Path(__file__).with_name("results.jsonl")
 
@@ -53,9 +53,11 @@ def main() -> int:
             lab = Lab(
                 dsn=make_database(server, name),
                 make=lambda database: make_database(server, database),
+                make_empty=lambda database: make_empty(server, database),
                 rounds=options.rounds,
                 seconds=options.seconds,
                 scale=options.scale,
+                against=options.against,
             )
             for report in module.run(lab):
                 met &= report.ok
@@ -71,6 +73,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="runs of each side")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of mixed")
     parser.add_argument("--scale", type=float, default=1.0, help="times the jobs")
+    parser.add_argument("--against", default="", help="a commit, for `against`")
     parser.add_argument("--note", default="", help="kept with the results")
     options = parser.parse_args()
     options.names = options.names or list(NAMES)
@@ -82,11 +85,16 @@ def parse() -> argparse.Namespace:
 
 def make_database(server: EmbeddedServer, name: str) -> str:
     """Create a migrated database and return its DSN."""
-    with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    dsn = server.dsn(name)
+    dsn = make_empty(server, name)
     migrate.upgrade(dsn)
     return dsn
+
+
+def make_empty(server: EmbeddedServer, name: str) -> str:
+    """Create a database and return its DSN."""
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return server.dsn(name)
 
 
 def record(line: dict[str, Any], options: argparse.Namespace) -> None:

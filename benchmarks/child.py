@@ -21,6 +21,7 @@ class Child:
     Args:
         function: `module:name`, the module under `benchmarks`.
         environ: set in the child on top of this process's environment.
+        cwd: where it runs; here, if not said.
         **arguments: passed to the function; JSON values.
     """
 
@@ -29,6 +30,7 @@ class Child:
         function: str,
         *,
         environ: dict[str, str] | None = None,
+        cwd: str | None = None,
         **arguments: Any,
     ) -> None:
         command = [sys.executable, "-m", "benchmarks.child", function]
@@ -36,6 +38,7 @@ class Child:
             [*command, json.dumps(arguments)],
             stdout=subprocess.PIPE,
             text=True,
+            cwd=cwd,
             env={**os.environ, **(environ or {})},
         )
         self._output = cast("IO[str]", self._process.stdout)

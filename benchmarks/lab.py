@@ -26,16 +26,20 @@ class Lab:
     Attributes:
         dsn: a migrated database that belongs to this benchmark.
         make: makes another one, by name, and returns its DSN.
+        make_empty: the same, not migrated.
         rounds: how often each side runs, alternating.
         seconds: how long a benchmark of a steady state lasts.
         scale: multiplies the numbers of jobs.
+        against: the commit that `against` compares with.
     """
 
     dsn: str
     make: Callable[[str], str]
+    make_empty: Callable[[str], str]
     rounds: int
     seconds: float
     scale: float
+    against: str = ""
 
     def jobs(self, number: int) -> int:
         """Return a number of jobs for the chosen scale."""
