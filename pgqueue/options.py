@@ -223,8 +223,6 @@ def encode_dedup(job: NewJob) -> JsonValue:
         raise ConfigError.bad("dedup.extend", rule.extend, "a ttl beside it")
     if rule.keep_last_if_active and rule.ttl is not None:
         raise ConfigError.bad("dedup.ttl", rule.ttl, "no keep_last_if_active beside it")
-    if job.key is not None:
-        raise ConfigError.bad("key", job.key, "no dedup beside it")
     for option in ("replace", "extend", "keep_last_if_active"):
         if getattr(rule, option):
             encoded[option] = True

@@ -100,7 +100,8 @@ class Dedup:
     """Let one job stand for all that are added with the same id.
 
     By default the id is taken until the job has finished. An add that is ignored
-    returns the job that stands.
+    returns the job that stands. A `key` beside it counts first: while the queue has a
+    job with that key, that job is returned, and the id stays as it is.
 
     Attributes:
         id: 1 to 255 characters.

@@ -412,6 +412,9 @@ DECLARE
     up_id bigint := (its_parent->>'id')::bigint;
     up_state text;
     held pgqueue.dedup;
+    replaces boolean := false;
+    keyed bigint;
+    keyed_at timestamptz;
     stored json := CASE json_typeof(item->'options')
         WHEN 'object' THEN item->'options' END;
     rule json := CASE json_typeof(item->'dedup') WHEN 'object' THEN item->'dedup' END;
@@ -421,59 +424,6 @@ BEGIN
     existing := false;
     created_at := added_at;
     run_at := due;
-    -- Who inserts the row of a deduplication id first adds; the others see that row,
-    -- locked, and with it the job that stands.
-    WHILE rule IS NOT NULL LOOP
-        INSERT INTO pgqueue.dedup AS d (queue_id, dedup_id, job_id, expires_at)
-        VALUES (in_queue, rule->>'id', new_id, added_at + ttl)
-        ON CONFLICT (queue_id, dedup_id) DO NOTHING;
-        EXIT WHEN FOUND;
-        SELECT d.* INTO held FROM pgqueue.dedup d
-        WHERE d.queue_id = in_queue AND d.dedup_id = rule->>'id' FOR UPDATE;
-        CONTINUE WHEN NOT FOUND;
-        IF held.expires_at <= clock_timestamp() OR (
-            held.expires_at IS NULL AND pgqueue.is_over(in_queue, held.job_id))
-        THEN
-            -- Free; what was kept back is older than this.
-            UPDATE pgqueue.dedup d
-            SET job_id = new_id, expires_at = clock_timestamp() + ttl, next = NULL
-            WHERE d.queue_id = in_queue AND d.dedup_id = rule->>'id';
-            EXIT;
-        END IF;
-        IF (rule->>'extend')::boolean AND ttl IS NOT NULL THEN
-            UPDATE pgqueue.dedup d SET expires_at = clock_timestamp() + ttl
-            WHERE d.queue_id = in_queue AND d.dedup_id = rule->>'id';
-        END IF;
-        IF (rule->>'replace')::boolean THEN
-            DELETE FROM pgqueue.delayed d
-            WHERE d.queue_id = in_queue AND d.job_id = held.job_id;
-            IF FOUND THEN
-                -- First, so that the row stays when the body goes.
-                UPDATE pgqueue.dedup d SET job_id = new_id
-                WHERE d.queue_id = in_queue AND d.dedup_id = rule->>'id';
-                PERFORM pgqueue.forget(in_queue, ARRAY[held.job_id], false);
-                EXIT;
-            END IF;
-        END IF;
-        IF (rule->>'keep_last_if_active')::boolean AND (
-            held.next IS NOT NULL OR EXISTS (
-                SELECT FROM pgqueue.lease l
-                WHERE l.queue_id = in_queue AND held.job_id = ANY(l.job_ids)))
-        THEN
-            -- The finish of the active job waits for this row, and then adds it.
-            UPDATE pgqueue.dedup d SET next = item
-            WHERE d.queue_id = in_queue AND d.dedup_id = rule->>'id';
-        END IF;
-        id := held.job_id;
-        existing := true;
-        -- Only of a job that is gone: its time still runs, and nothing is to be found.
-        run_at := CASE WHEN NOT EXISTS (
-            SELECT FROM pgqueue.job j WHERE j.queue_id = in_queue AND j.id = held.job_id
-        ) THEN held.expires_at END;
-        PERFORM pgqueue.note(in_queue, id, 'deduplicated', json_build_object(
-            'dedup_id', rule->>'id', 'dropped', new_id));
-        RETURN;
-    END LOOP;
     IF its_parent IS NOT NULL THEN
         up_queue := coalesce((its_parent->>'queue_id')::integer, (
             SELECT q.id FROM pgqueue.queue q WHERE q.name = its_parent->>'queue'));
@@ -504,6 +454,57 @@ BEGIN
             AND (j.options->>'flow') IS DISTINCT FROM 'true';
     END IF;
     LOOP
+        -- Who inserts the row of a deduplication id first adds; the others see that row,
+        -- locked, and with it the job that stands.
+        WHILE rule IS NOT NULL LOOP
+            INSERT INTO pgqueue.dedup AS d (queue_id, dedup_id, job_id, expires_at)
+            VALUES (in_queue, rule->>'id', new_id, added_at + ttl)
+            ON CONFLICT (queue_id, dedup_id) DO NOTHING;
+            IF FOUND THEN
+                held := NULL;
+                EXIT;
+            END IF;
+            SELECT d.* INTO held FROM pgqueue.dedup d
+            WHERE d.queue_id = in_queue AND d.dedup_id = rule->>'id' FOR UPDATE;
+            CONTINUE WHEN NOT FOUND;
+            -- A key counts before the id, which then stays as it is.
+            SELECT j.id, j.created_at INTO keyed, keyed_at
+            FROM pgqueue.job j WHERE j.queue_id = in_queue AND j.key = its_key;
+            EXIT WHEN FOUND OR held.job_id = new_id;
+            -- Free; what was kept back is older than this.
+            EXIT WHEN held.expires_at <= clock_timestamp() OR (
+                held.expires_at IS NULL AND pgqueue.is_over(in_queue, held.job_id));
+            IF (rule->>'replace')::boolean THEN
+                PERFORM FROM pgqueue.delayed d
+                WHERE d.queue_id = in_queue AND d.job_id = held.job_id FOR UPDATE;
+                replaces := FOUND;
+                EXIT WHEN replaces;
+            END IF;
+            IF (rule->>'extend')::boolean AND ttl IS NOT NULL THEN
+                UPDATE pgqueue.dedup d SET expires_at = clock_timestamp() + ttl
+                WHERE d.queue_id = in_queue AND d.dedup_id = rule->>'id';
+            END IF;
+            IF (rule->>'keep_last_if_active')::boolean AND (
+                held.next IS NOT NULL OR EXISTS (
+                    SELECT FROM pgqueue.lease l
+                    WHERE l.queue_id = in_queue AND held.job_id = ANY(l.job_ids)))
+            THEN
+                -- The finish of the active job waits for this row, and then adds it.
+                UPDATE pgqueue.dedup d SET next = item
+                WHERE d.queue_id = in_queue AND d.dedup_id = rule->>'id';
+            END IF;
+            id := held.job_id;
+            existing := true;
+            -- Only of a job that is gone: its time still runs, and nothing is to be found.
+            run_at := CASE WHEN NOT EXISTS (
+                SELECT FROM pgqueue.job j
+                WHERE j.queue_id = in_queue AND j.id = held.job_id
+            ) THEN held.expires_at END;
+            PERFORM pgqueue.note(in_queue, id, 'deduplicated', json_build_object(
+                'dedup_id', rule->>'id', 'dropped', new_id));
+            RETURN;
+        END LOOP;
+        EXIT WHEN keyed IS NOT NULL;
         INSERT INTO pgqueue.job AS j (id, created_at, queue_id, priority, attempts,
             name, data, options, key, parent_queue_id, parent_id, "group")
         VALUES (new_id, added_at, in_queue, prio,
@@ -516,17 +517,38 @@ BEGIN
             up_queue, up_id, its_group)
         ON CONFLICT (queue_id, key) WHERE key IS NOT NULL DO NOTHING;
         EXIT WHEN FOUND;
-        SELECT j.id, true, j.created_at, NULL
-        INTO id, existing, created_at, run_at
+        SELECT j.id, j.created_at INTO keyed, keyed_at
         FROM pgqueue.job j WHERE j.queue_id = in_queue AND j.key = its_key;
-        IF FOUND THEN
-            UPDATE pgqueue.dedup d SET job_id = add_special.id
-            WHERE d.queue_id = in_queue AND d.dedup_id = rule->>'id';
-            PERFORM pgqueue.note(in_queue, id, 'duplicated', NULL);
-            RETURN;
-        END IF;
+        EXIT WHEN FOUND;
         -- Gone again between the two statements: the key is free, add it.
     END LOOP;
+    IF keyed IS NOT NULL THEN
+        -- What this call put there for nothing; 0 is from `add_jobs`.
+        DELETE FROM pgqueue.dedup d
+        WHERE d.queue_id = in_queue AND d.dedup_id = rule->>'id'
+            AND d.job_id IN (0, new_id);
+        id := keyed;
+        existing := true;
+        created_at := keyed_at;
+        run_at := NULL;
+        PERFORM pgqueue.note(in_queue, id, 'duplicated', NULL);
+        RETURN;
+    END IF;
+    IF replaces THEN
+        -- First, so that the row stays when the body goes.
+        UPDATE pgqueue.dedup d SET job_id = new_id, expires_at = CASE
+            WHEN (rule->>'extend')::boolean AND ttl IS NOT NULL
+                THEN clock_timestamp() + ttl
+            ELSE d.expires_at END
+        WHERE d.queue_id = in_queue AND d.dedup_id = rule->>'id';
+        DELETE FROM pgqueue.delayed d
+        WHERE d.queue_id = in_queue AND d.job_id = held.job_id;
+        PERFORM pgqueue.forget(in_queue, ARRAY[held.job_id], false);
+    ELSIF held.job_id IS NOT NULL THEN
+        UPDATE pgqueue.dedup d
+        SET job_id = new_id, expires_at = clock_timestamp() + ttl, next = NULL
+        WHERE d.queue_id = in_queue AND d.dedup_id = rule->>'id';
+    END IF;
     IF its_parent IS NOT NULL THEN
         INSERT INTO pgqueue.dependency
             (queue_id, child_id, parent_queue_id, parent_id, policy)
@@ -684,7 +706,20 @@ BEGIN
         )
         SELECT a.nth, a.id, false, added_at, a.due FROM asked a;
     ELSE
-        -- Keys are taken in one order, so that two calls never wait for each other.
+        -- Ids are taken before keys, and both in one order, so that two calls never wait
+        -- for each other. One job alone takes them so by itself.
+        IF json_array_length(jobs) > 1 AND strpos(given, '"key"') > 0
+            AND strpos(given, '"dedup"') > 0
+        THEN
+            INSERT INTO pgqueue.dedup AS d (queue_id, job_id, dedup_id)
+            SELECT DISTINCT in_queue, 0, (item->'dedup'->>'id') COLLATE "C" AS dedup_id
+            FROM json_array_elements(jobs) AS e(item)
+            WHERE item->'dedup'->>'id' IS NOT NULL AND EXISTS (
+                SELECT FROM json_array_elements(jobs) AS other(item)
+                WHERE other.item->>'key' IS NOT NULL)
+            ORDER BY dedup_id
+            ON CONFLICT (queue_id, dedup_id) DO UPDATE SET job_id = d.job_id;
+        END IF;
         RETURN QUERY
         SELECT a.nth, s.id, s.existing, s.created_at, s.run_at
         FROM (
@@ -792,6 +827,7 @@ CREATE FUNCTION pgqueue.settle_dedup(in_queue integer, job_ids bigint[]) RETURNS
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     held pgqueue.dedup;
+    kept json[] := '{}';
     queue_name text;
 BEGIN
     FOR held IN
@@ -804,10 +840,14 @@ BEGIN
         DELETE FROM pgqueue.dedup d
         WHERE d.queue_id = in_queue AND d.dedup_id = held.dedup_id;
         IF held.next IS NOT NULL THEN
-            SELECT q.name INTO queue_name FROM pgqueue.queue q WHERE q.id = in_queue;
-            PERFORM FROM pgqueue.add_jobs(queue_name, json_build_array(held.next));
+            kept := kept || held.next;
         END IF;
     END LOOP;
+    IF cardinality(kept) > 0 THEN
+        -- At once, so that keys are taken after all ids.
+        SELECT q.name INTO queue_name FROM pgqueue.queue q WHERE q.id = in_queue;
+        PERFORM FROM pgqueue.add_jobs(queue_name, array_to_json(kept));
+    END IF;
 END
 $$
 """

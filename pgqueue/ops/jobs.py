@@ -86,7 +86,8 @@ def add(queue: str, new: NewJob, element: str) -> Op[Job]:
 def gone(queue: str, new: NewJob, added: Added) -> Job:
     """Return what stands for a job that is gone while its throttle still runs."""
     made = snapshot(queue, new, added._replace(run_at=None))
-    return replace(made, state=JobState.COMPLETED)
+    # The key that was asked for is not that job's.
+    return replace(made, state=JobState.COMPLETED, key=None)
 
 
 def snapshot(

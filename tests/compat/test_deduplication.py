@@ -33,6 +33,45 @@ async def test_a_delayed_duplicate_is_replaced_if_asked(queue: Queue) -> None:
     assert (standing.id, standing.data) == (last.id, 2)
 
 
+async def test_a_job_with_an_own_id_is_deduplicated_as_well(queue: Queue) -> None:
+    rule = {"deduplication": {"id": "d"}}
+    first = await queue.add("a", 1, {"jobId": "own-1", **rule})
+    assert first.id == "own-1"
+    assert (await queue.add("a", 2, {"jobId": "own-2", **rule})).id == "own-1"
+    assert (await queue.add("a", 3, {"jobId": "own-1"})).id == "own-1"
+    both = {"jobId": "own-3", "deduplication": {"id": "e"}}
+    added = await queue.addBulk(
+        [{"name": "a", "data": n, "opts": both} for n in range(2)]
+    )
+    assert [job.id for job in added] == ["own-3", "own-3"]
+    assert [job.id for job in await queue.getWaiting()] == ["own-1", "own-3"]
+
+
+async def test_an_own_id_that_is_taken_leaves_the_deduplication_id_free(
+    queue: Queue,
+) -> None:
+    await queue.add("a", 1, {"jobId": "own-1"})
+    rule = {"deduplication": {"id": "d"}}
+    assert (await queue.add("a", 2, {"jobId": "own-1", **rule})).id == "own-1"
+    assert (await queue.add("a", 3, {"jobId": "own-2", **rule})).id == "own-2"
+
+
+async def test_what_is_kept_back_comes_with_its_own_id(
+    made: Made, queue: Queue
+) -> None:
+    async def adds(job: Job, token: str) -> Any:
+        if job.id == "own-0":
+            for n in (1, 2):
+                await queue.add("a", n, {"jobId": f"own-{n}", **rule})
+        return job.data
+
+    rule = {"deduplication": {"id": "d", "keepLastIfActive": True}}
+    heard = Heard(made.worker(adds), "completed")
+    await queue.add("a", 0, {"jobId": "own-0", **rule})
+    calls = await heard.wait(2)
+    assert [(call[1].id, call[2]) for call in calls] == [("own-0", 0), ("own-2", 2)]
+
+
 async def test_the_latest_duplicate_is_kept_back_while_the_first_is_active(
     made: Made, queue: Queue
 ) -> None:

@@ -81,18 +81,20 @@ class Adding(Table):
     ) -> None:
         self.set_up(grouped)
         for name, given in first:
-            self.add(name, given, None)
+            self.add(name, given, None, None)
 
-    @rule(name=queues, given=options, once=st.one_of(keys, rules))
-    def add(self, name: str, given: dict[str, Any], once: str | Dedup | None) -> None:
+    @rule(name=queues, given=options, key=keys, dedup=st.one_of(st.none(), rules))
+    def add(
+        self, name: str, given: dict[str, Any], key: str | None, dedup: Dedup | None
+    ) -> None:
         given = self.fit(name, given)
-        if isinstance(once, Dedup):
-            self.add_for(name, given, once)
+        if dedup is not None:
+            self.add_for(name, given, dedup, key)
         else:
             job = self.queues[name].add(
-                "n", key=once, connection=self.connection, **given
+                "n", key=key, connection=self.connection, **given
             )
-            self.enter(job, given, once)
+            self.enter(job, given, key)
 
     @rule(name=queues, given=st.lists(st.tuples(options, keys), max_size=4))
     def add_bulk(self, name: str, given: list[tuple[dict[str, Any], Any]]) -> None:
@@ -112,20 +114,28 @@ class Adding(Table):
             assert job.state == standing.state
             self.books.tell(standing, "duplicated")
 
-    def add_for(self, name: str, given: dict[str, Any], dedup: Dedup) -> None:
+    def add_for(
+        self,
+        name: str,
+        given: dict[str, Any],
+        dedup: Dedup,
+        key: str | None = None,
+    ) -> None:
         given = self.fit(name, given)
         job = self.queues[name].add(
-            "n", dedup=dedup, connection=self.connection, **given
+            "n", dedup=dedup, key=key, connection=self.connection, **given
         )
-        new = self.entered(job.id, name, given)
+        new = self.entered(job.id, name, given, key=key)
         assert self.books.dedup(new, dedup, given) == job.id
 
     @precondition(lambda self: self.books.running())
-    @rule(which=which, given=options, dedup=rules)
-    def add_while_it_runs(self, which: int, given: dict[str, Any], dedup: Any) -> None:
+    @rule(which=which, given=options, dedup=rules, key=keys)
+    def add_while_it_runs(
+        self, which: int, given: dict[str, Any], dedup: Any, key: str | None
+    ) -> None:
         running = self.books.running()
         name, dedup_id = running[which % len(running)]
-        self.add_for(name, given, dataclasses.replace(dedup, id=dedup_id))
+        self.add_for(name, given, dataclasses.replace(dedup, id=dedup_id), key)
 
     @rule(tree=trees, key=keys)
     def add_flow(self, tree: dict[str, Any], key: str | None) -> None:

@@ -56,6 +56,10 @@ class DedupBooks(Books):
 
     def dedup(self, new: Record, rule: Dedup, given: dict[str, Any]) -> int:
         """Take in an add with an id; return the id of the job that is to stand."""
+        keyed = self.keyed(new.queue, new.key)
+        if keyed is not None:
+            self.tell(keyed, "duplicated")
+            return keyed.id
         place = (new.queue, rule.id)
         until = None if rule.ttl is None else self.now + float(rule.ttl)
         held = self.standing(place)
@@ -73,7 +77,7 @@ class DedupBooks(Books):
             return new.id
         active = before is not None and before.state == "active"
         if rule.keep_last_if_active and (held.kept_back is not None or active):
-            held.kept_back = given
+            held.kept_back = {**given, "key": new.key}
         self.told[held.job, "deduplicated"] += 1
         return held.job
 

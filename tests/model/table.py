@@ -178,8 +178,14 @@ class Table(RuleBasedStateMachine):
         self.books.due_jobs.clear()
         for (queue, dedup_id), given in self.books.owed:
             found = self.connection.execute(STANDS, [queue, dedup_id]).fetchone()
+            key = given["key"]
+            standing = self.books.keyed(queue, key)
+            if standing is not None:
+                assert found is None or found[0] != standing.id
+                self.books.tell(standing, "duplicated")
+                continue
             assert found is not None, f"what was kept back for {dedup_id} was not added"
-            new = self.entered(found[0], queue, given)
+            new = self.entered(found[0], queue, given, key=key)
             self.books.ids[queue, dedup_id] = Standing(new.id, None)
             self.books.add(new)
         self.books.owed.clear()

@@ -74,7 +74,6 @@ def test_what_the_job_model_added_comes_back(queue: Queue, expires: Any) -> None
         {"dedup": Dedup("one", ttl=0)},
         {"dedup": Dedup("one", extend=True)},
         {"dedup": Dedup("one", ttl=5, keep_last_if_active=True)},
-        {"dedup": Dedup("one"), "key": "k"},
         {"backoff": ""},
     ],
 )

@@ -185,3 +185,33 @@ def test_under_repeatable_read_a_key_taken_meanwhile_is_a_conflict(
     assert queue.add("n", key="k", connection=given).key == "k"
     connection.commit()
     assert queue.count() == 1
+
+
+def test_a_key_that_is_freed_while_an_add_looks_at_it_is_taken(
+    queue: Queue, sql: Sql
+) -> None:
+    first = queue.add("n", 1, key="k")
+    # What commits just then, between two statements of the add.
+    sql.run(
+        """
+        CREATE FUNCTION public.free() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            DELETE FROM pgqueue.ready r USING pgqueue.job j
+            WHERE j.id = r.job_id AND j.key = 'k' AND j.data::text = '1';
+            DELETE FROM pgqueue.job j WHERE j.key = 'k' AND j.data::text = '1';
+            RETURN NULL;
+        END
+        $$
+        """
+    )
+    sql.run(
+        "CREATE TRIGGER free AFTER INSERT ON pgqueue.job"
+        " FOR EACH STATEMENT EXECUTE FUNCTION public.free()"
+    )
+    try:
+        second = queue.add("n", 2, key="k")
+    finally:
+        sql.run("DROP TRIGGER free ON pgqueue.job")
+        sql.run("DROP FUNCTION public.free()")
+    assert second.id > first.id
+    assert [(job.id, job.data) for job in queue.jobs()] == [(second.id, 2)]
