@@ -24,7 +24,7 @@ The next thing that would set a lost wake-up right is a heartbeat, after 10 s.
 
 def until(
     condition: Callable[[], T],
-    timeout: float = 10,
+    timeout: float = 30,
     *,
     message: str | None = None,
 ) -> T:
@@ -40,7 +40,7 @@ def until(
 
 async def until_async(
     condition: Callable[[], T | Awaitable[T]],
-    timeout: float = 10,  # noqa: ASYNC109  (it ends with a failed test, not an error)
+    timeout: float = 30,  # noqa: ASYNC109  (it ends with a failed test, not an error)
     *,
     message: str | None = None,
 ) -> T:

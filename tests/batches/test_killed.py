@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from following import nothing_holds_back
 from pgqueue import Batch, NewJob, Queue, QueueEvents, Worker
 from processes import Process
 from waiting import until, until_async
@@ -38,6 +39,7 @@ async def test_the_unsettled_jobs_of_a_killed_batch_run_again_and_the_settled_do
         worker = Worker("work", handler, batch=Batch(size=5), dsn=dsn)
         async with worker:
             await until_async(lambda: queue.counts().completed == 5, 60)
+        nothing_holds_back(dsn)
         told = [
             (event.name, event.job_id)
             for event in events.follow(timeout=1)

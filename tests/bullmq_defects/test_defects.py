@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from claims import HandWorker
+from following import nothing_holds_back
 from pgqueue import NewJob, Queue, QueueEvents
 from pgqueue.db.run import run
 from pgqueue.ops import events, maintenance
@@ -157,7 +158,8 @@ def follow(dsn: str, queue: str = "paint") -> QueueEvents:
     return made
 
 
-def told(follower: QueueEvents) -> list[tuple[str, int | None]]:
+def told(dsn: str, follower: QueueEvents) -> list[tuple[str, int | None]]:
+    nothing_holds_back(dsn)
     return [(event.name, event.job_id) for event in follower.follow(timeout=0.2)]
 
 
@@ -169,7 +171,7 @@ def test_retrying_and_promoting_many_tells_of_each(dsn: str, queue: Queue) -> No
     with follow(dsn) as follower:
         assert queue.retry_all() == 3
         assert queue.promote_all() == 3
-        heard = told(follower)
+        heard = told(dsn, follower)
     assert sorted(heard) == [("waiting", job_id) for job_id in failed + delayed]
     worker.close()
 
@@ -184,7 +186,7 @@ def test_a_job_that_waits_again_is_told_after_it_stalled(
         worker.miss_heartbeats()
         sql.run("UPDATE pgqueue.lease SET claimed_at = claimed_at - interval '1 hour'")
         run(sql.connection, maintenance.recover(1), "pgqueue")
-        heard = told(follower)
+        heard = told(dsn, follower)
     assert heard == [("active", job.id), ("stalled", job.id), ("waiting", job.id)]
     worker.close()
 

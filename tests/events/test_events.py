@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from following import nothing_holds_back
 from pgqueue import (
     AsyncQueueEvents,
     ConfigError,
@@ -31,17 +32,9 @@ if TYPE_CHECKING:
     from .conftest import NewFollower
 
 
-OTHERS = """
-    SELECT pid, backend_xid::text FROM pg_stat_activity
-    WHERE datname <> current_database() AND backend_xid IS NOT NULL
-"""
-
-
 def read(follower: QueueEvents) -> list[Event]:
     """Return what there is, once no writer in another test's database holds it back."""
-    with psycopg.connect(FOLLOWED[0], autocommit=True) as connection:
-        older = set(connection.execute(OTHERS))
-        until(lambda: not older & set(connection.execute(OTHERS)), 60)
+    nothing_holds_back(FOLLOWED[0])
     return list(follower.follow(timeout=0.05))
 
 
@@ -287,6 +280,7 @@ async def test_the_async_follower_reads_the_same(dsn: str, queue: Queue) -> None
     async with AsyncQueueEvents("paint", "one", dsn=dsn) as events:
         await events.subscribe()
         job = queue.add("a")
+        nothing_holds_back(dsn)
         seen = [event async for event in events.follow(timeout=0.05)]
         assert [(event.name, event.job_id) for event in seen] == [
             ("added", job.id),
@@ -296,6 +290,7 @@ async def test_the_async_follower_reads_the_same(dsn: str, queue: Queue) -> None
         async for event in events.follow():
             assert event.name == "added"
             break
+        nothing_holds_back(dsn)
         assert [e.name async for e in events.follow(timeout=0.05)] == ["waiting"]
         assert await events.unsubscribe()
 
