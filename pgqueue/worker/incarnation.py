@@ -122,6 +122,7 @@ class Incarnation:
             worker_id=self._id,
         )
         self._heartbeat.start()
+        self._worker.begun()
         claiming = self._loop.create_task(self._claimer.run(), name="claimer")
         helpers = [
             self._loop.create_task(one.run(), name=type(one).__name__.lower())

@@ -16,12 +16,14 @@ from pgqueue import options, telemetry
 from pgqueue.config import Settings
 from pgqueue.db.pool import aprobe
 from pgqueue.errors import ConfigError, UnknownOption
+from pgqueue.worker.background import Background
 from pgqueue.worker.batch import Batch, BatchHandler, check_batch, check_one_job
 from pgqueue.worker.emitter import Emitter, Listener, check_event
 from pgqueue.worker.handlers import Handlers, check_handler, decorated_name, queue_names
 from pgqueue.worker.incarnation import Incarnation
 from pgqueue.worker.pauses import Pauses
 from pgqueue.worker.processes import can_be_sent
+from pgqueue.worker.running import run_to_end
 from pgqueue.worker.shared import SharedNumber
 from pgqueue.worker.strategies import Strategy, check_strategies
 from pgqueue.worker.supervisor import Supervisor
@@ -151,6 +153,7 @@ class Worker:
         self._stop: asyncio.Event | None = None
         self._now: asyncio.Event | None = None
         self._incarnation: Incarnation | None = None
+        self._background: Background | None = None
         self._shared: SharedNumber | None = None
 
     def handler(self, name: str) -> Callable[[H], H]:
@@ -275,20 +278,11 @@ class Worker:
         if self.processes > 1:
             self._pid = os.getpid()
             self.name = f"{self.name}/{self._pid}"
-        loop = asyncio.new_event_loop()
-        try:
-            loop.run_until_complete(self._run_with_signals(drain=drain))
-        finally:
-            # Not asyncio.Runner: it would wait for ever for a handler that was cut
-            # off and swallows its cancellation.
-            loop.run_until_complete(cancel_rest())
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
+        run_to_end(self._run_with_signals(drain=drain))
 
     async def serve(self, *, drain: bool = False) -> None:
         """Work until `stop` is called, on the running loop, without touching signals."""
-        if self._task is not None:
-            raise ConfigError("this worker is running already")
+        self._check_idle()
         self._check_handlers()
         if self._pid != os.getpid():
             raise ConfigError(
@@ -322,14 +316,30 @@ class Worker:
             self._closing = True
             self.emitter.emit("closing")
 
+    def begun(self) -> None:
+        """Note that the database knows this worker, which takes jobs from now on."""
+        if self._background is not None:
+            self._background.begun()
+
     async def __aenter__(self) -> Worker:
-        self._background = asyncio.ensure_future(self.serve())
-        await asyncio.sleep(0)
+        """Return once it takes jobs; raises what keeps it from that."""
+        self._check_idle()
+        self._background = Background(self)
+        try:
+            await self._background.start()
+        except BaseException:
+            self._background = None
+            raise
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self.stop()
-        await self._background
+        background, self._background = self._background, None
+        if background is not None:
+            await background.end()
+
+    def _check_idle(self) -> None:
+        if self._task is not None:
+            raise ConfigError("this worker is running already")
 
     def _check_handlers(self) -> None:
         if not self.handlers.kinds():
@@ -380,12 +390,3 @@ class Worker:
 def check_concurrency(value: int) -> int:
     """Return how many jobs may run at once."""
     return options.check_int("concurrency", value, 1, 10_000)
-
-
-async def cancel_rest() -> None:
-    """Cancel what still runs on this loop, and give it a moment to end."""
-    rest = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in rest:
-        task.cancel()
-    if rest:
-        await asyncio.wait(rest, timeout=1.0)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from pgqueue import NewJob, Queue, Worker
-from pgqueue.errors import ConfigError
+from pgqueue.errors import ConfigError, SchemaError
 from pgqueue.fastapi import PgQueue, SessionQueue
 from waiting import until_async
 
@@ -127,3 +127,15 @@ async def test_a_session_queue_joins_the_transaction_and_leaves_it_open(
 def test_a_bad_name_is_refused_when_the_application_is_made(dsn: str) -> None:
     with pytest.raises(ConfigError, match="queue name"):
         PgQueue(dsn=dsn).depends("")
+
+
+async def test_an_application_whose_worker_cannot_start_does_not_start(
+    fresh_database: str,
+) -> None:
+    async def handle(_job: Any) -> None: ...
+
+    api = Api(fresh_database, Worker("mail", handle, dsn=fresh_database))
+    with pytest.raises(SchemaError, match="run: pgqueue migrate"):
+        async with api.jobs.lifespan(api.app):
+            pytest.fail("it started")
+    await api.engine.dispose()

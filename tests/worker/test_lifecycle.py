@@ -242,5 +242,4 @@ async def test_a_stop_ends_though_the_server_is_away(
             await asyncio.wait_for(started.wait(), 10)
             private_server.shutdown()
             worker.stop()
-            async with asyncio.timeout(10):
-                await asyncio.shield(worker._background)
+            await until_async(lambda: facts.count("worker.stopped"), 10)
