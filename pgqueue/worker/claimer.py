@@ -153,6 +153,7 @@ class Claimer:
         for intake in self._intakes.values():
             # Ask too whether it has got its first group: a plain claim shows none.
             intake.due_at = 0.0
+            intake.seek.doubt()
         self.look()
 
     @property

@@ -69,7 +69,7 @@ class Seek:
     lanes: dict[int, Lane] = field(default_factory=dict)
     swept_at: float = float("-inf")
     cost: float = 0.0
-    last_cost: float = float("inf")
+    last_cost: float = 0.0
 
     def sweep_due(self, now: float, *, hungry: bool) -> bool:
         """Whether to look from the head.
@@ -80,6 +80,10 @@ class Seek:
         """
         pause = DUTY * self.cost
         return now - self.swept_at >= (pause if hungry else max(BUSY_SWEEP, pause))
+
+    def doubt(self) -> None:
+        """Look from the head next, whatever that costs."""
+        self.swept_at = float("-inf")
 
     def next_sweep(self) -> float:
         """When a hungry worker may look from the head again."""
@@ -140,7 +144,8 @@ class Seek:
     def swept(self, places: Sequence[tuple[int, int]], now: float, cost: float) -> None:
         """Note what a look from the head found, and what it cost in seconds."""
         self.swept_at = now
-        # One that was slow alone met a machine that halted, or a lock; not its own cost.
+        # One that was slow alone met a machine that halted, a lock, or a server that had
+        # everything to read and plan for the first time; not its own cost.
         self.cost = min(cost, self.last_cost)
         self.last_cost = cost
         lowest = {priority: seq for priority, seq in reversed(places) if seq > 0}

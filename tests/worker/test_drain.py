@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
-from pgqueue import AsyncQueue, Worker
+from pgqueue import AsyncQueue, NewJob, Worker
+from waiting import SOON, until_async
+from working import drain, work_for
 
 if TYPE_CHECKING:
     from conftest import Sql
+    from pgqueue import Queue
+    from working import Facts
+
+BLOCKED = """
+    SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'pgqueue.ready'::regclass
+"""
 
 NAMES = ["a", "b", "c"]
 
@@ -63,3 +74,27 @@ async def test_drain_runs_the_first_job_of_a_group_that_a_handler_adds(
             await queue.add("n")
             await Worker(queue.name, handler, dsn=dsn).serve(drain=True)
     assert ran == [None, "a"] * 10
+
+
+@pytest.mark.parametrize("jobs", [0, 3])
+async def test_a_first_look_that_was_slow_does_not_put_off_the_end(
+    dsn: str, queue: Queue, facts: Facts, jobs: int
+) -> None:
+    """What it cost is not what the next one costs, which alone can say it is empty."""
+    queue.add_bulk([NewJob("x")] * jobs)
+    queue.count()
+
+    async def handler(_job: Any) -> None: ...
+
+    with psycopg.connect(dsn) as holding:
+        holding.execute("LOCK TABLE pgqueue.ready")
+        ended = asyncio.create_task(drain(Worker("work", handler, dsn=dsn), within=60))
+        with psycopg.connect(dsn, autocommit=True) as looking:
+            await until_async(lambda: looking.execute(BLOCKED).fetchone())
+            await work_for(0.6)
+    began = time.monotonic()
+    await ended
+    assert queue.counts().completed == jobs
+    # It would be twenty times as long as the first look took.
+    assert time.monotonic() - began < SOON
+    assert facts.count("worker.drained") >= 1
