@@ -7,7 +7,8 @@ from django.core import checks as django_checks
 from django.utils.module_loading import autodiscover_modules
 
 from pgqueue.django.checks import check_site
-from pgqueue.django.conf import site
+from pgqueue.django.conf import core_settings, site
+from pgqueue.shells.site import register
 
 
 class PgQueueConfig(AppConfig):
@@ -21,5 +22,6 @@ class PgQueueConfig(AppConfig):
     def ready(self) -> None:
         """Import `jobs.py` of every app that has one."""
         django_checks.register(check_site)
+        register(lambda: (core_settings(), site().database))
         if name := site().autodiscover:
             autodiscover_modules(name)

@@ -13,6 +13,7 @@ from pgqueue import options
 from pgqueue.db.django import by_alias
 from pgqueue.errors import ConfigError
 from pgqueue.ops.leases import save_progress
+from pgqueue.shells import site
 from pgqueue.testing.committing import TestCommitter
 from pgqueue.testing.reaching import (
     acaller,
@@ -143,6 +144,10 @@ def prepared(
         if queue is not None:
             raise ConfigError.bad("queue", queue, "none with a worker: it has its own")
         made, via = worker, None
+    elif not isinstance(worker, Mapping) and not callable(worker):
+        raise ConfigError.bad(
+            "worker", worker, "a Worker, a handler, or {name: handler}"
+        )
     else:
         several = list(queue) if isinstance(queue, (list, tuple)) else [queue]
         names = [name for name in map(name_of, several) if name is not None]
@@ -154,7 +159,9 @@ def prepared(
             for name, handler in worker.items():
                 made.handlers.register(name, handler)
         else:
-            made = Worker(names, worker, dsn=dsn)  # type: ignore[arg-type]
+            made = Worker(names, worker, dsn=dsn)
+        if via is None and dsn is None and (place := site.place()) is not None:
+            made.settings, made.alias = place
     if not made.handlers.kinds():
         raise ConfigError.bad("worker", worker, "with a handler")
     return made, via

@@ -55,10 +55,16 @@ def pgqueue_connection(pgqueue_database: str) -> Iterator[Connection[Any]]:
 def pgqueue_dsn(
     pgqueue_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
-    """The DSN of the database, empty before and after the test; also `PGQUEUE_DSN`."""
+    """The DSN of the database, with pgqueue's tables empty; also `PGQUEUE_DSN`.
+
+    They are emptied before and after the test; the application's own tables are not.
+    """
+    from pgqueue.shells import site  # noqa: PLC0415
     from pgqueue.testing.server import empty  # noqa: PLC0415
 
     monkeypatch.setenv("PGQUEUE_DSN", pgqueue_database)
+    # Who asks for it means this database, in a project with Django too.
+    monkeypatch.setattr(site, "_places", [])
     empty(pgqueue_database)
     yield pgqueue_database
     empty(pgqueue_database)

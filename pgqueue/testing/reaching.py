@@ -9,6 +9,7 @@ from pgqueue.db import kinds
 from pgqueue.db.borrow import run_on
 from pgqueue.errors import ConfigError
 from pgqueue.options import check_name
+from pgqueue.shells import site
 from pgqueue.shells.base import AsyncCaller, AsyncShell, Caller, Shell
 
 if TYPE_CHECKING:
@@ -107,7 +108,10 @@ def acaller(queue: Any, dsn: str | None, worker: Worker | None = None) -> AsyncC
 def place_of(
     queue: Any, worker: Worker | None, kind: str
 ) -> tuple[Settings | None, str | None]:
-    """Return where a queue of the other kind is, or a worker: settings, Django's alias."""
+    """Return where a queue of the other kind is, a worker, or Django's site.
+
+    As settings, and as Django's alias if it is there.
+    """
     if isinstance(queue, (Caller, AsyncCaller)):
         if queue._pool is not None:  # noqa: SLF001
             raise ConfigError(
@@ -118,7 +122,7 @@ def place_of(
         return queue._settings, queue._alias  # noqa: SLF001
     if worker is not None:
         return worker.settings, worker.alias
-    return None, None
+    return site.place() or (None, None)
 
 
 def alias_of(connection: Any) -> str | None:

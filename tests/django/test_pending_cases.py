@@ -18,9 +18,13 @@ from pgqueue.django.testing import TransactionTestCase
 from pgqueue.django.worker import make_site_worker
 from pgqueue.testing import (
     aassert_added,
+    aassert_nothing_added,
     arun_pending,
     assert_added,
+    assert_nothing_added,
+    atravel,
     run_pending,
+    travel,
 )
 
 if TYPE_CHECKING:
@@ -194,3 +198,55 @@ def test_assertions_look_where_a_queue_of_the_other_kind_is(site: Sql) -> None:
             await aassert_added("note", queue=queue("mail"), count=1)
 
     assert run_case(Case) == 2
+
+
+@pytest.mark.parametrize("given", [None, "mail"], ids=["nothing", "a name"])
+def test_helpers_that_are_told_no_queue_are_in_the_database_of_the_site(
+    site: Sql, monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    """Above all not in the one that the environment names: that may be in production."""
+    nobody = "host=localhost port=1 dbname=production connect_timeout=2"
+    monkeypatch.setenv("PGQUEUE_DSN", nobody)
+    monkeypatch.setenv("DATABASE_URL", nobody)
+
+    class Case(test.TestCase):
+        def test_sync(self) -> None:
+            assert_nothing_added(queue=given)
+            queue("mail").add("note", {"text": "hello"}, delay=60)
+            with pytest.raises(AssertionError, match="wanted no job"):
+                assert_nothing_added(queue=given)
+            assert_added("note", queue=given)
+            travel(minutes=1)
+            check(run_pending({"note": note}, queue="mail"))
+
+        async def test_async(self) -> None:
+            await aassert_nothing_added(queue=given)
+            await AsyncQueue("mail").add("note", {"text": "hello"}, delay=60)
+            await aassert_added("note", queue=given)
+            await atravel(minutes=1)
+            runs = await arun_pending({"note": anote}, queue="mail")
+            await sync_to_async(check)(runs)
+
+    assert run_case(Case) == 2
+    assert site.value("SELECT count(*) FROM pgqueue.job") == 0
+
+
+def test_a_dsn_says_more_than_the_site(site: Sql, dsn: str) -> None:
+    core.Queue("mail", dsn=dsn).add("elsewhere")
+    assert_nothing_added()
+    assert_added("elsewhere", dsn=dsn)
+
+
+def test_the_fixture_with_a_database_says_more_than_the_site(
+    site: Sql, pgqueue_dsn: str
+) -> None:
+    with core.Queue("mail") as mail:
+        mail.add("elsewhere")
+        assert_added("elsewhere")
+        assert site.value("SELECT count(*) FROM pgqueue.job") == 0
+
+
+@pytest.mark.parametrize("worker", [core.Queue("mail"), 7])
+def test_run_pending_says_what_it_takes(worker: Any) -> None:
+    with pytest.raises(ConfigError, match="worker takes a Worker, a handler"):
+        run_pending(worker)
