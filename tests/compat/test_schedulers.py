@@ -59,6 +59,17 @@ async def test_an_upsert_replaces_the_scheduler_and_its_job(queue: Queue) -> Non
     assert await queue.isJobScheduler("clean")
 
 
+async def test_a_queue_and_a_worker_have_the_schedulers_apart(
+    made: Made, queue: Queue
+) -> None:
+    worker = made.worker(None)
+    assert worker.jobScheduler is worker.jobScheduler
+    assert worker.jobScheduler.queue is worker
+    await queue.jobScheduler.upsertJobScheduler("clean", {"every": HOUR}, "n", {})
+    assert await worker.jobScheduler.getScheduler("clean")
+    assert await queue.isJobScheduler("clean")
+
+
 async def test_schedulers_are_listed_by_their_next_time(queue: Queue) -> None:
     for key, start in (("b", NOON + HOUR), ("a", NOON), ("c", NOON + 2 * HOUR)):
         await queue.upsertJobScheduler(key, {"every": HOUR, "startDate": start})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pgqueue import options as core_options
 from pgqueue.compat.bullmq import reading
 from pgqueue.compat.bullmq.getters import Getters
 from pgqueue.compat.bullmq.job import Job
+from pgqueue.compat.bullmq.job_scheduler import JobScheduler
 from pgqueue.compat.bullmq.known import check_options
 from pgqueue.compat.bullmq.limiting import Limiting
 from pgqueue.compat.bullmq.link import Link
@@ -48,6 +50,11 @@ class Queue(Getters, Limiting, Scheduling, Explained):
 
     def __repr__(self) -> str:
         return f"Queue({self.name!r})"
+
+    @cached_property
+    def jobScheduler(self) -> JobScheduler:
+        """The schedulers of the queue."""
+        return JobScheduler(self)
 
     async def _new(self, name: str, data: Any, opts: Mapping[str, Any]) -> NewJob:
         parent = opts.get("parent")

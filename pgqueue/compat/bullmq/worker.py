@@ -6,12 +6,14 @@ import asyncio
 import inspect
 import secrets
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from pgqueue.compat.bullmq import reading
 from pgqueue.compat.bullmq.claims import Holder
 from pgqueue.compat.bullmq.emitter import EventEmitter
 from pgqueue.compat.bullmq.job import Job
+from pgqueue.compat.bullmq.job_scheduler import JobScheduler
 from pgqueue.compat.bullmq.known import check_options
 from pgqueue.compat.bullmq.link import Bell, Link
 from pgqueue.compat.bullmq.lock_manager import LockManager
@@ -70,6 +72,7 @@ class Worker(EventEmitter, Running, Upkeep, Explained):
         self.opts.setdefault("lockRenewTime", self.opts["lockDuration"] // 2)
         self.name = name
         self.prefix = self.opts.get("prefix", "bull")
+        self.workerName: str | None = self.opts.get("name")
         self.processor = processor
         self.id = secrets.token_hex(16)
         self.link = Link(name, self.opts)
@@ -117,6 +120,11 @@ class Worker(EventEmitter, Running, Upkeep, Explained):
         if processor is not None and self.opts.get("autorun", True):
             loop = asyncio.get_running_loop()
             self._autorun = loop.create_task(self._run_by_itself())
+
+    @cached_property
+    def jobScheduler(self) -> JobScheduler:
+        """The schedulers of the queue."""
+        return JobScheduler(self)
 
     async def _run_by_itself(self) -> None:
         try:
