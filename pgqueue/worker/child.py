@@ -78,6 +78,7 @@ def serve(pipe: Connection, handlers: Handlers, terms: Terms) -> None:
             job = ActiveJob(order["queue"], order["queue_id"], tuple(order["row"]))
             job.data = order["data"]
             job.began = time.perf_counter()
+            tell(pipe, began=True)
             handler = handlers.find(job.name)
             assert handler is not None, "refused before it was sent"  # noqa: S101
             asynchronous = is_async(handler)

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 SPAWN: Final = multiprocessing.get_context("spawn")
 
+STARTING: Final = 120.0
+"""How long a child may take to be ready for a job (seconds): it imports the application."""
+
 
 class ProcessDied(Exception):
     """The process that ran a job ended before the job did."""
@@ -59,12 +62,18 @@ def can_be_sent(handler: object) -> bool:
 
 @dataclass(slots=True, eq=False)
 class Child:
-    """One child process, and what it runs."""
+    """One child process, and what it runs.
+
+    Attributes:
+        began: when the run did; before that, when it was asked for.
+        starting: the run has not begun.
+    """
 
     process: SpawnProcess
     pipe: Connection
     job: ActiveJob | None = None
     began: float = 0.0
+    starting: bool = False
     timer: asyncio.TimerHandle | None = None
 
 
@@ -110,11 +119,11 @@ class ProcessExecutor:
             self._loop.call_soon(self._settle, job, failed(job, error), 0.0)
             return
         child = self._idle.pop() if self._idle else self._spawn()
-        child.job, child.began = job, time.perf_counter()
+        child.job, child.began, child.starting = job, time.perf_counter(), True
         self._running[job] = child
-        timeout = job.options.timeout
-        if timeout is not None:
-            child.timer = self._loop.call_later(timeout, self._expire, job)
+        # A new process imports the application first: the job's own timeout is not for
+        # that, or every run of a job with a short one would fail.
+        child.timer = self._loop.call_later(STARTING, self._expire, job)
         order = {
             "queue": job.queue,
             "queue_id": job.queue_id,
@@ -168,6 +177,8 @@ class ProcessExecutor:
         return child
 
     def _kill(self, child: Child) -> None:
+        if child.pipe.closed:
+            return
         if child.timer is not None:
             child.timer.cancel()
         self._loop.remove_reader(child.pipe.fileno())
@@ -178,7 +189,8 @@ class ProcessExecutor:
 
     def _readable(self, child: Child) -> None:
         try:
-            while child.pipe.poll():
+            # What is heard may end the child: when it was the last of its jobs.
+            while not child.pipe.closed and child.pipe.poll():
                 self._hear(child, json.loads(child.pipe.recv_bytes()))
         except (EOFError, OSError):
             self._ended(child)
@@ -186,6 +198,9 @@ class ProcessExecutor:
     def _hear(self, child: Child, message: dict[str, Any]) -> None:
         job = child.job
         if job is None:
+            return
+        if "began" in message:
+            self._began(child, job)
             return
         if "progress" in message:
             job.traces = True
@@ -216,8 +231,19 @@ class ProcessExecutor:
             outcome = failed(job, remote_error(message))
         self._settle(job, outcome, ran)
 
+    def _began(self, child: Child, job: ActiveJob) -> None:
+        """The handler runs from now on."""
+        child.began, child.starting = time.perf_counter(), False
+        if child.timer is not None:
+            child.timer.cancel()
+            child.timer = None
+        if job.options.timeout is not None:
+            child.timer = self._loop.call_later(job.options.timeout, self._expire, job)
+
     def _ended(self, child: Child) -> None:
         """A process is gone: fail what it ran, if anything, and forget it."""
+        if child.pipe.closed:
+            return
         job = child.job
         # Its end of the pipe closed, so it is gone or about to be: reap it here, once.
         child.process.join(1.0)
@@ -231,10 +257,14 @@ class ProcessExecutor:
         self._settle(job, failed(job, error), time.perf_counter() - child.began)
 
     def _expire(self, job: ActiveJob) -> None:
-        if job in self._running:
-            timeout = job.options.timeout or 0.0
-            self.abandon(job)
-            self._settle(job, failed(job, timed_out(timeout)), timeout)
+        if (child := self._running.get(job)) is None:
+            return
+        ran = time.perf_counter() - child.began
+        error: Exception = timed_out(job.options.timeout or 0.0)
+        if child.starting:
+            error = ProcessDied(f"its process did not start within {STARTING:g} s")
+        self.abandon(job)
+        self._settle(job, failed(job, error), ran)
 
 
 def completion_of(told: dict[str, Any] | None) -> Completion | None:

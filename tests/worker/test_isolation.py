@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import slow_to_import
 from isolated_handlers import by_kind, by_kind_async, waits_for_a_file
 from pgqueue import ConfigError, NewJob, Queue, Worker
 from pgqueue.worker.isolating import APART
@@ -79,6 +80,28 @@ async def test_a_run_that_exceeds_its_timeout_is_killed(
     await drain(worker)
     assert "timeout of 1 s" in (queue.get(job.id).error or "")
     assert queue.get(after.id).state == "completed"
+
+
+async def test_a_timeout_does_not_count_the_start_of_the_process(
+    dsn: str, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An application that takes long to import would fail all its jobs for good."""
+    monkeypatch.setenv(slow_to_import.VARIABLE, "2")
+    job = queue.add("x", 7, timeout=1.5)
+    answer = slow_to_import.answer
+    await drain(Worker("work", answer, isolation="process", concurrency=1, dsn=dsn))
+    assert queue.get(job.id).state == "completed", queue.get(job.id).error
+
+
+async def test_a_process_that_never_starts_costs_one_run(
+    dsn: str, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(slow_to_import.VARIABLE, "3600")
+    monkeypatch.setattr("pgqueue.worker.processes.STARTING", 0.5)
+    job = queue.add("x", 7)
+    answer = slow_to_import.answer
+    await drain(Worker("work", answer, isolation="process", concurrency=1, dsn=dsn))
+    assert queue.get(job.id).error == "its process did not start within 0.5 s"
 
 
 @handlers
@@ -181,6 +204,15 @@ async def test_of_many_jobs_that_stalled_only_a_few_run_at_once(
     assert len(pids) <= len(ids) - 1
     assert queue.get(plain.id).result == os.getpid()
     assert queue.get(ids[-1]).error == "cancelled"
+
+
+async def test_the_last_that_stalled_ends_its_process_without_a_word(
+    dsn: str, queue: Queue, sql: Sql, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with many_that_stalled(dsn, queue, sql, tmp_path):
+        (tmp_path / "go").touch()
+        await until_async(lambda: queue.counts().completed == 3 * APART, 60)
+    assert [one.message for one in caplog.records if one.name == "asyncio"] == []
 
 
 async def test_a_worker_that_stops_gives_back_what_has_not_got_its_process(
