@@ -184,10 +184,14 @@ class RoundTrip:
 
     async def _release(self) -> None:
         """Let parents go on whose children settled in a transaction before this one."""
-        parents = set(self.parents)
-        await self._session.drive(release(parents))
-        self.parents -= parents
+        # One whose last child commits meanwhile is noted anew: this look may miss it.
+        parents, self.parents = self.parents, set()
         self.drained = False
+        try:
+            await self._session.drive(release(parents))
+        except BaseException:
+            self.parents |= parents
+            raise
         self.bell = True
 
     def _plan(self, want: int, now: float, left: set[int]) -> list[Visit]:

@@ -23,6 +23,7 @@ from pgqueue import (
     Worker,
 )
 from pgqueue.worker.session import Session
+from pgqueue.worker.trip import RoundTrip
 from working import Heard
 
 if TYPE_CHECKING:
@@ -54,6 +55,38 @@ async def test_a_parent_runs_once_its_children_completed_so(
     ids = [child.job.id for child in tree.children]
     assert values == [{one: one for one in ids}]
     assert effects.counts() == dict.fromkeys([*ids, tree.job.id], 1)
+
+
+async def test_a_parent_is_looked_at_again_for_a_child_that_commits_during_the_look(
+    dsn: str, queue: Queue, effects: Effects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = [FlowNode("page", n, queue="work") for n in range(2)]
+    FlowProducer(dsn=dsn).add(FlowNode("report", queue="work", children=pages))
+    looked, ran, committed = asyncio.Event(), list[str](), set[int]()
+    drive, hear = Session.drive, RoundTrip.committed
+
+    async def looks(self: Session, op: Any) -> Any:
+        found = await drive(self, op)
+        if committed and not looked.is_set():
+            looked.set()
+            await until_async(lambda: len(committed) == 2)
+        return found
+
+    def hears(self: RoundTrip, job: Any, done: Any) -> None:
+        hear(self, job, done)
+        committed.add(job.id)
+
+    async def handler(job: Any) -> None:
+        if job.name == "page" and job.data == 1:
+            await looked.wait()
+        await writes(job)
+        ran.append(job.name)
+
+    monkeypatch.setattr(Session, "drive", looks)
+    monkeypatch.setattr(RoundTrip, "committed", hears)
+    await drain(Worker("work", handler, dsn=dsn))
+    assert ran == ["page", "page", "report"]
+    assert set(effects.counts().values()) == {1}
 
 
 @pytest.mark.parametrize("by", ["job", "worker"])
