@@ -39,6 +39,11 @@ class Cancelling:
 
     async def look(self) -> None:
         """Ask which jobs are to be stopped, after the round trip that may have won them."""
-        op = look_for_cancelled(self._worker_id)
-        self._dispatch.cancel(await self._session.drive(op))
+        # What is cancelled meanwhile, or heard of, is asked about anew.
         self.pressing = False
+        try:
+            op = look_for_cancelled(self._worker_id)
+            self._dispatch.cancel(await self._session.drive(op))
+        except BaseException:
+            self.pressing = True
+            raise

@@ -131,20 +131,23 @@ class RoundTrip:
             full=want <= 0,
             listening=self._listening(),
         )
-        left = {one.job.queue_id for one in taken} | self._left
-        visits = self._plan(want, began, left)
+        # Room that a handler's own commit makes meanwhile is told in the next one.
+        owed, self._left = self._left, set()
+        visits = self._plan(want, began, {one.job.queue_id for one in taken} | owed)
         claims = [one for visit in visits for one in visit.statements()]
         claims = [*lock_limits(visits), *claims]
         # A look at a limit alone is cheap enough without.
         head = [PLAN] if finish or rings or bedding or moves(visits) else []
-        answers = iter(
-            await self._session.exchange([*head, *finish, *rings, *bedding, *claims])
-        )
+        sent = [*head, *finish, *rings, *bedding, *claims]
+        try:
+            answers = iter(await self._session.exchange(sent))
+        except BaseException:
+            self._left |= owed
+            raise
         now = self._loop.time()
         self.took = now - began
         self._dispatch.measure(len(taken) + self._committed, now)
         self._committed = 0
-        self._left -= left
         if head:
             next(answers)
         settled = [next(answers) for _ in finish]

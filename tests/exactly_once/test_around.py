@@ -194,8 +194,49 @@ async def test_others_hear_of_the_room_while_the_handler_still_works(
     queue.add("n")
     async with Worker("work", handler, concurrency=1, dsn=dsn):
         await until_async(behind.is_set)
-        await until_async(lambda: any(one.params.get("ring") for one in sent))
+        await until_async(lambda: any(rings(one) for one in sent))
         heard.set()
+
+
+async def test_room_that_is_made_during_a_round_trip_is_told_in_the_next(
+    dsn: str, queue: Queue, effects: Effects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange, hear = Session.exchange, RoundTrip.committed
+    writing, committed, rung = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def held(session: Session, statements: Any) -> Any:
+        if committed.is_set() and any(rings(one) for one in statements):
+            rung.set()
+        answers = await exchange(session, statements)
+        if not writing.is_set() and any(
+            one.name == "finish_jobs" for one in statements
+        ):
+            writing.set()
+            await until_async(committed.is_set)
+        return answers
+
+    def hears(self: RoundTrip, job: Any, done: Any) -> None:
+        hear(self, job, done)
+        committed.set()
+
+    async def handler(job: Any) -> None:
+        if job.name == "commits":
+            await writing.wait()
+            await writes(job)
+            # Its end would be told by itself.
+            await rung.wait()
+
+    monkeypatch.setattr(Session, "exchange", held)
+    monkeypatch.setattr(RoundTrip, "committed", hears)
+    queue.set_concurrency(2)
+    queue.add("commits")
+    queue.add("plain")
+    async with Worker("work", handler, concurrency=2, dsn=dsn):
+        await until_async(rung.is_set)
+
+
+def rings(statement: Any) -> bool:
+    return statement.name == "look_at_limits" and statement.params["ring"]
 
 
 async def test_the_next_occurrence_of_a_schedule_follows(
