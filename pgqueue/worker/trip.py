@@ -146,8 +146,8 @@ class RoundTrip:
             raise
         now = self._loop.time()
         self.took = now - began
-        self._dispatch.measure(len(taken) + self._committed, now)
-        self._committed = 0
+        ended, self._committed = len(taken) + self._committed, 0
+        self._dispatch.measure(ended, now)
         if head:
             next(answers)
         settled = [next(answers) for _ in finish]
@@ -158,7 +158,11 @@ class RoundTrip:
         self.doze.learn([next(answers) for _ in bedding])
         if visits and claims[0].name == "lock_limits":
             next(answers)
-        return self._take_in(visits, answers, now)
+        found = self._take_in(visits, answers, now)
+        if ended and self.drained and self._dispatch.idle:
+            # When nothing waited any more these still ran: only now all is done.
+            self.emptied.drained()
+        return found
 
     async def write(self, ended: Ended) -> psycopg.Error | None:
         """Write one outcome by itself, or return why it cannot be."""
@@ -236,8 +240,9 @@ class RoundTrip:
             if sure and intake.queue_id in self.unseen:
                 self.unseen.remove(intake.queue_id)
                 self.bell |= bool(self.unseen)
-            if intake.limited and not before:
-                # What was claimed ahead of the limit must not start beyond it.
+            if intake.limited and not before and not rows:
+                # What was claimed ahead of the limit must not start beyond it. A plain
+                # claim that gave jobs met no limit: the queue has groups, no more.
                 self._dispatch.release()
         if not visits:
             return 0
