@@ -20,7 +20,7 @@ from typing import (
 )
 
 from pgqueue import options
-from pgqueue.errors import ConfigError, UnknownOption
+from pgqueue.errors import ConfigError, UnknownOption, Unrecoverable, short
 from pgqueue.shells.adding import Adding, AsyncAdding
 from pgqueue.types import NewJob
 
@@ -102,7 +102,12 @@ class Handle:
 
     def __call__(self, job: Any) -> Any:
         CURRENT.set(job)
-        return self.function(**job.data)
+        given = arguments_of(job.data, self.function)
+        try:
+            return self.function(**given)
+        except TypeError:
+            explain(self.function, given)
+            raise
 
     def __reduce__(self) -> tuple[Callable[[str, str], Any], tuple[str, str]]:
         place = self.function.__module__, self.function.__qualname__
@@ -120,7 +125,53 @@ class AsyncHandle(Handle):
 
     async def __call__(self, job: Any) -> Any:
         CURRENT.set(job)
-        return await self.function(**job.data)
+        given = arguments_of(job.data, self.function)
+        try:
+            running = self.function(**given)
+        except TypeError:
+            explain(self.function, given)
+            raise
+        return await running
+
+
+def arguments_of(data: Any, function: Callable[..., Any]) -> dict[str, Any]:
+    """Return a job's data as arguments; no data are none.
+
+    Raises:
+        Unrecoverable: the data is not an object: no version of a function takes it.
+    """
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise Unrecoverable(
+            f"the job's data is {short(data)}, but {called(function)} is called with an "
+            "object, its arguments by name"
+        )
+    return data
+
+
+def explain(function: Callable[..., Any], given: dict[str, Any]) -> None:
+    """Raise a clearer error if the arguments of a call that raised do not fit.
+
+    It is retried as others are: while a release is rolled out, another worker may have
+    the version of the function that they are for.
+
+    Raises:
+        TypeError: they do not fit, so nothing of the function has run.
+    """
+    try:
+        inspect.signature(function).bind(**given)
+    except TypeError as error:
+        names = ", ".join(given) or "nothing"
+        raise TypeError(
+            f"the job's data does not fit {called(function)}: {error}; it has {names}"
+        ) from None
+
+
+def called(function: Callable[..., Any]) -> str:
+    """Return a function with the names of its arguments, as one would call it."""
+    names = ", ".join(inspect.signature(function).parameters)
+    return f"{getattr(function, '__name__', 'the function')}({names})"
 
 
 def handler_of(function: Callable[..., Any]) -> Handle:

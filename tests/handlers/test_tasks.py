@@ -79,6 +79,72 @@ def test_arguments_that_do_not_fit_are_refused_when_added(queue: Queue) -> None:
         queue.job()(lambda **numbers: numbers)
 
 
+@pytest.mark.parametrize("kind", ["def", "async def"])
+async def test_a_job_without_data_calls_its_function_without_arguments(
+    dsn: str, queue: Queue, kind: str
+) -> None:
+    def report(days: int = 7) -> int:
+        return days
+
+    async def report_async(days: int = 7) -> int:
+        return days
+
+    task: Any = queue.job("report")(report if kind == "def" else report_async)
+    jobs = [queue.add("report"), queue.add("report", {}), task.add(3)]
+    worker = Worker("work", dsn=dsn)
+    worker.register(task)
+    await drain(worker)
+    assert [queue.get(job.id).result for job in jobs] == [7, 7, 3]
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+async def test_data_that_no_function_could_take_fails_its_job_at_once(
+    dsn: str, queue: Queue, kind: str
+) -> None:
+    def double(number: int) -> int:
+        return 2 * number
+
+    async def double_async(number: int) -> int:
+        return 2 * number
+
+    task: Any = queue.job("double")(double if kind == "def" else double_async)
+    job = queue.add("double", [4], attempts=3)
+    worker = Worker("work", dsn=dsn)
+    worker.register(task)
+    await drain(worker)
+    found = queue.get(job.id)
+    assert (found.state, found.attempt) == (JobState.FAILED, 1)
+    assert found.error is not None
+    assert found.error.startswith("the job's data is [4], but double")
+    assert "(number) is called with an object, its arguments by name" in found.error
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+async def test_arguments_that_do_not_fit_fail_a_run_and_are_named(
+    dsn: str, queue: Queue, kind: str
+) -> None:
+    """Retries go on: in a roll-out another worker may have the newer function."""
+
+    def double(number: int) -> int:
+        return 2 * number
+
+    async def double_async(number: int) -> int:
+        return 2 * number
+
+    task: Any = queue.job("double")(double if kind == "def" else double_async)
+    job = queue.add("double", {"nummer": 4}, attempts=2)
+    own = queue.add("double", {"number": None})
+    worker = Worker("work", dsn=dsn)
+    worker.register(task)
+    await drain(worker)
+    found = queue.get(job.id)
+    assert (found.state, found.attempt) == (JobState.FAILED, 2)
+    assert found.error is not None
+    assert found.error.startswith("the job's data does not fit double")
+    assert found.error.endswith("missing a required argument: 'number'; it has nummer")
+    assert "unsupported operand" in str(queue.get(own.id).error), "its own TypeError"
+
+
 def test_options_of_one_add_override_those_of_the_task(queue: Queue, sql: Sql) -> None:
     @queue.job(attempts=5)
     def work() -> None: ...
