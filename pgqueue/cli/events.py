@@ -6,7 +6,7 @@ import json
 import secrets
 import sys
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -17,6 +17,11 @@ from pgqueue.events import QueueEvents
 
 if TYPE_CHECKING:
     from pgqueue.types import Event
+
+UNHEARD: Final = (
+    "no events: they are written only while somebody is subscribed; follow with -f, or "
+    "subscribe with --consumer NAME and come back"
+)
 
 
 @click.command("events")
@@ -48,8 +53,12 @@ def command(
             stream = events.follow(timeout=timeout if follow else 0)
             if follow and not as_json:
                 note(f"following {queue}; Ctrl-C ends it")
+            silent = True
             for event in stream:
+                silent = False
                 show(event, as_json=as_json)
+            if silent and not follow and consumer is None:
+                note(UNHEARD)
         finally:
             if consumer is None:
                 events.unsubscribe()

@@ -80,6 +80,18 @@ def instant(when: datetime | None) -> str:
     return f"{when.astimezone():%Y-%m-%d %H:%M:%S}" if when else ""
 
 
+def span(seconds: float) -> str:
+    """Return a duration in words: `7 days`, `1 hour 30 minutes`, `0.5 seconds`."""
+    parts = []
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count:.0f} {unit}{'' if count == 1 else 's'}")
+    if seconds or not parts:
+        parts.append(f"{seconds:g} second{'' if seconds == 1 else 's'}")
+    return " ".join(parts)
+
+
 def table(*columns: str, right: Sequence[str] = (), wide: Sequence[str] = ()) -> Table:
     """Return an empty table without lines.
 

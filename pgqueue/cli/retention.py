@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from pgqueue.cli.output import print_json, say
+from pgqueue.cli.output import print_json, say, span
 from pgqueue.cli.params import DURATION, AnyParam, given_dsn, json_option
 from pgqueue.cli.queue_view import find_queue
 from pgqueue.queue import Queue
@@ -85,7 +86,8 @@ def rule_words(rule: KeepJobs) -> str:
     """Return one rule as words."""
     parts = []
     if rule.age is not None:
-        parts.append(f"for {rule.age:g} s")
+        age = rule.age.total_seconds() if isinstance(rule.age, timedelta) else rule.age
+        parts.append(f"for {span(age)}")
     if rule.count is not None:
         parts.append(f"the newest {rule.count}")
     return ", ".join(parts) or "for ever"

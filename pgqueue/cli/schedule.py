@@ -93,9 +93,21 @@ def show(queue: str, key: str, *, count: int, as_json: bool) -> None:
 @json_option
 def set_(queue: str, key: str, data: Any, *, as_json: bool, **options: Any) -> None:
     """Make a schedule, or replace one; DATA is JSON, or - for stdin."""
+    check_rule(options)
     with Queue(queue, dsn=given_dsn()) as it:
         made = it.upsert_schedule(key, data=data, **options)
     tell(made, as_json=as_json)
+
+
+def check_rule(options: dict[str, Any]) -> None:
+    """Say in the words of the command line what does not go together."""
+    cron, every = options["cron"], options["every"]
+    if (cron is None) == (every is None):
+        raise click.UsageError("give either --cron or --every, exactly one of them")
+    if every is None and options["offset"] is not None:
+        raise click.UsageError("--offset shifts the grid of --every; leave it out")
+    if cron is None and options["tz"] is not None:
+        raise click.UsageError("--tz is the zone of --cron; leave it out")
 
 
 @command.command("pause")

@@ -45,5 +45,18 @@ def test_without_a_consumer_nothing_is_left_behind(cli: Cli, queue: Queue) -> No
     assert cli("events", "paint", "--begin").out == ""
 
 
+def test_a_queue_whose_events_nobody_follows_is_told_apart_from_a_quiet_one(
+    cli: Cli, queue: Queue
+) -> None:
+    queue.add("blue")
+    for more in ((), ("--begin",), ("--json",)):
+        done = cli("events", "paint", *more)
+        assert (done.code, done.out) == (0, "")
+        assert "only while somebody is subscribed; follow with -f" in done.err
+    assert cli("events", "paint", "--consumer", "me").err == ""
+    followed = cli("events", "paint", "-f", "--timeout", "100ms")
+    assert "only while" not in followed.err
+
+
 def test_a_mistyped_queue_is_refused(cli: Cli) -> None:
     assert "no queue 'pant'" in cli("events", "pant").complaint

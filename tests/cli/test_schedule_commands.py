@@ -75,5 +75,17 @@ def test_an_unknown_schedule_is_said_so(cli: Cli, queue: Queue, verb: str) -> No
 
 def test_a_mistake_is_one_sentence(cli: Cli) -> None:
     assert "cron=" in cli("schedule", "set", "paint", "a", "--cron", "x").complaint
-    assert "either cron= or every=" in cli("schedule", "set", "paint", "a").complaint
+    assert "--cron or --every" in cli("schedule", "set", "paint", "a").complaint
     assert "--yes" in cli("schedule", "rm", "paint", "a").complaint
+
+
+def test_set_speaks_of_its_own_options(cli: Cli) -> None:
+    for given, words in (
+        ((), "give either --cron or --every"),
+        (("--cron", "0 9 * * *", "--every", "1h"), "give either --cron or --every"),
+        (("--every", "1h", "--tz", "Europe/Berlin"), "--tz is the zone of --cron"),
+        (("--cron", "0 9 * * *", "--offset", "5s"), "--offset shifts the grid"),
+    ):
+        told = cli("schedule", "set", "paint", "daily", *given).complaint
+        assert words in told
+        assert "cron=" not in told
