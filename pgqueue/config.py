@@ -73,11 +73,11 @@ def normal_dsn(dsn: str) -> str:
     return SQLALCHEMY_URL.sub(r"\1://", dsn.strip())
 
 
-def check_schema(name: str) -> str:
+def check_schema(name: str, option: str = "PGQUEUE_SCHEMA") -> str:
     """Return a schema name that needs no quoting anywhere."""
     if not SCHEMA_NAME.fullmatch(name):
         raise ConfigError.bad(
-            "PGQUEUE_SCHEMA", name, "lower-case letters, digits and _, at most 48"
+            option, name, "lower-case letters, digits and _, at most 48"
         )
     return name
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgqueue.async_queue import AsyncQueue
 from pgqueue.errors import ConfigError
+from pgqueue.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
     from pgqueue.ops.core import Atomic, Op
-    from pgqueue.worker import Worker
 
 T = TypeVar("T")
 
@@ -55,9 +55,16 @@ class PgQueue:
         workers: are run within the application's process, on its loop, and stopped
             gracefully with it. In production a process of their own is better.
         dsn: of the queues, as for `Queue`.
+
+    Raises:
+        ConfigError: a worker is none.
     """
 
     def __init__(self, *workers: Worker, dsn: str | None = None) -> None:
+        for worker in workers:
+            if not isinstance(worker, Worker):
+                allowed = 'Workers: PgQueue(Worker("mail", handler))'  # type: ignore[unreachable]
+                raise ConfigError.bad("workers", worker, allowed)
         self._workers = workers
         self._dsn = dsn
         self._queues: dict[str, AsyncQueue] = {}

@@ -107,6 +107,7 @@ def command(
     if dsn:
         # So that whatever the module makes uses it too, and its children do.
         os.environ["PGQUEUE_DSN"] = dsn
+    Settings.load(dsn)  # so that its mistakes are not those of the module
     found = load(target)
     asked = {name: value for name, value in options.items() if value is not None}
     worker = make_worker(found, target, list(queues), asked)

@@ -6,7 +6,7 @@ from django.apps import AppConfig
 from django.core import checks as django_checks
 from django.utils.module_loading import autodiscover_modules
 
-from pgqueue.django.checks import check_site
+from pgqueue.django.checks import check_site, check_tasks
 from pgqueue.django.conf import core_settings, site
 from pgqueue.shells.site import register
 
@@ -22,6 +22,7 @@ class PgQueueConfig(AppConfig):
     def ready(self) -> None:
         """Import `jobs.py` of every app that has one."""
         django_checks.register(check_site)
+        django_checks.register(check_tasks)
         register(lambda: (core_settings(), site().database))
         if name := site().autodiscover:
             autodiscover_modules(name)

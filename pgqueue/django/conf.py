@@ -47,9 +47,12 @@ def site() -> SiteSettings:
             raise ConfigError.bad("PGQUEUE", key, f"one of the keys {', '.join(known)}")
         if not isinstance(value, str) and not (key == "AUTODISCOVER" and value is None):
             raise ConfigError.bad(f"PGQUEUE[{key!r}]", value, "a text")
-    schema = given.get("SCHEMA", Settings.load().schema)
     named = {known[key]: value for key, value in given.items()}
-    return SiteSettings(**{**named, "schema": check_schema(schema)})
+    if "SCHEMA" in given:
+        schema = check_schema(given["SCHEMA"], "PGQUEUE['SCHEMA']")
+    else:
+        schema = Settings.load().schema
+    return SiteSettings(**{**named, "schema": schema})
 
 
 def forget(*, setting: str, **_: Any) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 from typing import Any
 
 import click
+from django.conf import settings
 from django.db import connections
 
 from pgqueue.cli import worker as core
 from pgqueue.cli.app import Root
+from pgqueue.cli.output import note
 from pgqueue.cli.params import Command, given_dsn
 from pgqueue.cli.reloader import end_with_reloader
 from pgqueue.cli.target import load
 from pgqueue.config import Settings
-from pgqueue.django.worker import adapt, make_site_worker
+from pgqueue.django.worker import adapt, make_site_worker, unknown_queues
 
 
 def run_worker(
@@ -42,16 +45,35 @@ def run_worker(
     asked = {name: value for name, value in options.items() if value is not None}
     if target is None:
         worker = make_site_worker(queues, **asked)
+        for name in unknown_queues(queues):
+            note(
+                f"pgqueue: warning: no function of an app and no task is for queue {name!r}"
+            )
         if dsn:
             worker.settings = Settings.load(dsn)
     else:
         made = core.make_worker(load(target), target, list(queues), asked)
         adapt(made)
         worker = made  # type: ignore[assignment]
+    told_once()
     # It may fork, and a connection is for one process.
     connections.close_all()
     core.serve(worker, drain=drain, log=log, verbose=verbose)
     return None
+
+
+def told_once() -> None:
+    """Let the worker's log be the only one of Django's records on the terminal.
+
+    Django's default has a console of its own while DEBUG is on, and hands them on to
+    the root as well. What the project says in LOGGING, or on the root, stays.
+    """
+    theirs = logging.getLogger("django")
+    if logging.getLogger().handlers or "django" in settings.LOGGING.get("loggers", {}):
+        return
+    for handler in list(theirs.handlers):
+        if type(handler) is logging.StreamHandler:
+            theirs.removeHandler(handler)
 
 
 def make_command() -> click.Command:

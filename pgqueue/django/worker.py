@@ -97,6 +97,12 @@ def task_queues() -> list[str]:
     return sorted(found)
 
 
+def unknown_queues(queues: Sequence[str]) -> list[str]:
+    """Return those queues that no function and no entry of TASKS is for."""
+    known = {*registry.queues(), *task_queues()}
+    return [name for name in queues if name not in known]
+
+
 def make_site_worker(
     queues: Sequence[str] = (), **given: Unpack[WorkerOptions]
 ) -> Worker:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from flask import current_app
+from flask import Flask, current_app
 from werkzeug.local import LocalProxy
 
 from pgqueue import options
@@ -19,8 +19,6 @@ from pgqueue.worker.handlers import check_handler, is_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from flask import Flask
 
 H = TypeVar("H", bound="Callable[..., Any]")
 KEY: Final = "pgqueue"
@@ -36,16 +34,28 @@ class PgQueue:
         app: an app to initialise at once.
         session: Flask-SQLAlchemy's `db.session`, or another that gives SQLAlchemy's
             `connection()`. Jobs are then added in its transaction.
+
+    Raises:
+        ConfigError: the app is none, or the session.
     """
 
     def __init__(self, app: Flask | None = None, *, session: Any = None) -> None:
+        if session is not None and not callable(getattr(session, "connection", None)):
+            raise ConfigError.bad("session", session, "a session such as db.session")
         self._session = session
         self._handlers: dict[str, tuple[str, Callable[..., Any]]] = {}
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Let an app use the queues, and have the command `flask pgqueue`."""
+        """Let an app use the queues, and have the command `flask pgqueue`.
+
+        Raises:
+            ConfigError: it is no app.
+        """
+        if not isinstance(app, Flask):
+            allowed = "a Flask app; a session is given by name: session=db.session"  # type: ignore[unreachable]
+            raise ConfigError.bad("app", app, allowed)
         app.extensions[KEY] = State(self, app)
         app.cli.add_command(command, "pgqueue")
 

@@ -189,3 +189,42 @@ def test_the_backend_of_tasks_says_what_is_missing(site: Sql, site_dsn: str) -> 
     done = manage(site_dsn, code=NO_TASKS + code)
     assert done.returncode == 1
     assert "pip install django-tasks" in done.stderr
+
+
+CONFIGURED = """
+import json, os, sys
+from django.conf import settings
+for name, value in json.loads(os.environ["SITE_SETTINGS"]).items():
+    setattr(settings, name, value)
+"""
+
+
+def with_settings(
+    dsn: str, given: dict[str, Any], *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `manage.py` with other settings."""
+    code = CONFIGURED + MANAGE
+    return manage(dsn, *arguments, code=code, SITE_SETTINGS=json.dumps(given))
+
+
+def test_the_check_of_a_site_tells_of_bad_options_of_tasks(site_dsn: str) -> None:
+    entry = {"BACKEND": "pgqueue.django.PgQueueBackend", "OPTIONS": {"atempts": 5}}
+    ran = with_settings(site_dsn, {"TASKS": {"default": entry}}, "check")
+    assert ran.returncode != 0
+    assert ran.stderr.count("TASKS['default']['OPTIONS'] has 'atempts'") == 1
+
+
+def test_a_record_of_django_is_logged_once_while_debugging(
+    site: Sql, site_dsn: str
+) -> None:
+    tasks.add.enqueue(1)
+    ran = with_settings(site_dsn, {"DEBUG": True}, "pgqueue", "worker", "--drain")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.count("state=RUNNING") <= 1, ran.stderr
+
+
+def test_a_queue_that_nothing_is_for_is_warned_of(site: Sql, site_dsn: str) -> None:
+    ran = manage(site_dsn, "pgqueue", "worker", "-q", "nope", "-q", "notes", "--drain")
+    assert ran.returncode == 0, ran.stderr
+    assert "no task is for queue 'nope'" in ran.stderr
+    assert "'notes'" not in ran.stderr

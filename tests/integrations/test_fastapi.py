@@ -139,3 +139,10 @@ async def test_an_application_whose_worker_cannot_start_does_not_start(
         async with api.jobs.lifespan(api.app):
             pytest.fail("it started")
     await api.engine.dispose()
+
+
+def test_what_the_queues_of_an_application_take_is_said_at_once() -> None:
+    wrong: Any
+    for wrong in ("mail", print, Worker):
+        with pytest.raises(ConfigError, match=r"takes Workers: PgQueue\(Worker\("):
+            PgQueue(wrong)

@@ -149,6 +149,16 @@ def test_a_handler_runs_in_a_context_of_the_app_and_its_session(
         sql.run("DROP TABLE receipts")
 
 
+def test_what_the_extension_takes_is_said_where_it_is_made(jobs: PgQueue) -> None:
+    for wrong in (db, db.session, "shop"):
+        with pytest.raises(ConfigError, match=r"by name: session=db\.session"):
+            PgQueue(wrong)
+        with pytest.raises(ConfigError, match="a Flask app"):
+            jobs.init_app(wrong)
+    with pytest.raises(ConfigError, match=r"a session such as db\.session"):
+        PgQueue(session=db)
+
+
 def test_mistakes_are_said_before_anything_runs(app: Flask, jobs: PgQueue) -> None:
     with pytest.raises(ConfigError, match="has no handler"):
         jobs.worker(app)
