@@ -95,7 +95,6 @@ class AsyncExecutor:
             self.abandon(job)
 
     async def _run(self, job: ActiveJob) -> None:
-        began = time.perf_counter()
         try:
             prepare(job)
             if job.options.timeout is None:
@@ -109,7 +108,7 @@ class AsyncExecutor:
         if job.cancelled:
             outcome = CANCELLED
         if self._running.pop(job, None) is not None:
-            self._settle(job, outcome, time.perf_counter() - began)
+            self._settle(job, outcome, time.perf_counter() - job.began)
 
     async def _within(self, job: ActiveJob, seconds: float) -> Any:
         limit = asyncio.timeout(seconds)

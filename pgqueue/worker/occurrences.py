@@ -41,11 +41,10 @@ class Occurrences:
         self._begun: set[Begun] = set()
         self._resting = False
 
-    def note(self, job: ActiveJob) -> None:
-        """Take in a claimed job, if a schedule made it."""
-        if job.options.schedule is not None:
-            self._begun.add(Begun(job.queue_id, job.options.schedule, job.id))
-            self._resting = False
+    def note(self, job: ActiveJob, schedule: str) -> None:
+        """Take in a claimed job that a schedule made."""
+        self._begun.add(Begun(job.queue_id, schedule, job.id))
+        self._resting = False
 
     @property
     def pressing(self) -> bool:

@@ -261,5 +261,6 @@ class RoundTrip:
         return found
 
     def _add(self, job: ActiveJob) -> None:
-        self._occurrences.note(job)
+        if job.options.schedule is not None:
+            self._occurrences.note(job, job.options.schedule)
         self._dispatch.add(job)

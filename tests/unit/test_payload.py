@@ -198,3 +198,18 @@ def test_clean_text_always_fits_postgresql(text: str, limit: int) -> None:
     assert len(clean) <= limit
     assert "\x00" not in clean
     clean.encode()
+
+
+@pytest.mark.parametrize("text", [' {"a": 1}', '{"a": 1}\n', '\t{"a":1} ', '{"a": 1}'])
+def test_white_space_around_what_sql_has_stored_means_nothing(text: str) -> None:
+    assert decode(text) == {"a": 1}
+
+
+@pytest.mark.parametrize("text", ['{"a": 1} x', "1 2", "", " ", "{"])
+def test_text_with_more_or_less_than_one_value_is_refused(text: str) -> None:
+    with pytest.raises(PayloadError, match="cannot be read"):
+        decode(text)
+
+
+def test_an_integer_of_any_size_comes_back_as_it_was() -> None:
+    assert decode(encode(2**200 + 1, "data")) == 2**200 + 1
