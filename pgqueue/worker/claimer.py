@@ -115,9 +115,10 @@ class Claimer:
     def rung(self, queue_id: int) -> None:
         """Somebody added a job while this worker slept."""
         if intake := self._intakes.get(queue_id):
-            intake.due_at = 0.0
+            now = self._loop.time()
+            intake.rung(now)
             self._trip.bell = True
-            self._trip.doze.rung(self._loop.time())
+            self._trip.doze.rung(now)
             self._wake.set()
 
     def look(self) -> None:
@@ -244,6 +245,9 @@ class Claimer:
             taken = self._finisher.take()
             if await self._trip.exchange(taken, self._want()):
                 self._start()
+                if all(intake.hungry for intake in self._intakes.values()):
+                    # There is no more to fetch: first let begin what was fetched.
+                    await asyncio.sleep(0)
             self._pause = FIRST_PAUSE
         except SessionLost as error:
             self._lost(taken, error)

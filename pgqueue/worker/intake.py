@@ -71,6 +71,16 @@ class Intake:
     turn: int = 0
     nap: float = FIRST_NAP
     shy_until: float = float("-inf")
+    claims_first: bool = False
+
+    def rung(self, now: float) -> None:
+        """Note that somebody added a job, or one that is due before the others.
+
+        Most rings are for a job that waits, so the next round trip claims and no more;
+        what to promote, and when, is asked in the one after it.
+        """
+        self.claims_first = self.due_at > now
+        self.due_at = 0.0
 
     def claim(self, worker_id: int, limit: int, now: float) -> Statement:
         """Return the statement that claims up to *limit* jobs."""
@@ -148,6 +158,9 @@ class Intake:
             now: seconds of the loop's clock.
             asleep: an added job rings; without that every poll looks.
         """
+        if self.claims_first:
+            self.claims_first = False
+            return []
         polling = self.hungry and not (asleep or self.full)
         polling = polling and now - self.looked_at >= LOOK_FOR_DUE
         if now < self.due_at and not polling:

@@ -14,6 +14,7 @@ import pytest
 
 from pgqueue import NewJob, Queue, Worker
 from pgqueue.config import Settings
+from pgqueue.worker.session import Session
 from waiting import SOON, until_async
 from working import work_for
 
@@ -360,3 +361,30 @@ async def test_a_worker_at_rest_and_full_is_idle_too(
             await until_async(lambda: facts.count("job.completed"), 1)
         assert len(rounds) == began
         go.set()
+
+
+@listens
+async def test_a_ring_claims_and_starts_before_it_asks_for_delayed_jobs(
+    dsn: str, queue: Queue, facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that can wait stands between the commit of a job and its start."""
+    happened: list[str] = []
+    exchange = Session.exchange
+
+    async def noted(session: Session, statements: Any) -> Any:
+        names = {one.name for one in statements}
+        happened.append("claims and promotes" if "promote_jobs" in names else "claims")
+        return await exchange(session, statements)
+
+    async def handler(_job: Any) -> None:
+        happened.append("starts")
+
+    async with asleep(dsn, facts, handler) as worker:
+        [intake] = worker._incarnation._claimer._intakes.values()
+        now = asyncio.get_running_loop().time
+        # Not in the moment in which it would ask anyway.
+        await until_async(lambda: intake.due_at - now() > 1)
+        monkeypatch.setattr(Session, "exchange", noted)
+        queue.add("n")
+        await until_async(lambda: "claims and promotes" in happened)
+    assert happened[:3] == ["claims", "starts", "claims and promotes"]
