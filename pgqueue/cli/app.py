@@ -14,7 +14,7 @@ import psycopg
 
 from pgqueue.cli.output import escape
 from pgqueue.cli.params import Group
-from pgqueue.errors import PgQueueError
+from pgqueue.errors import PgQueueError, SchemaError
 
 # A new command is a module of this package with a click command called `command`.
 COMMANDS: Final = (
@@ -30,6 +30,8 @@ COMMANDS: Final = (
 
 # click < 8.2 prints the help by itself.
 NO_ARGUMENTS: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())
+
+MIGRATE: Final = "pgqueue migrate"
 
 OK: Final = 0
 DECLINED: Final = 1
@@ -70,6 +72,7 @@ def run(
     *,
     group: click.Command = root,
     name: str = "pgqueue",
+    migrate: str = MIGRATE,
 ) -> int:
     """Run a command; errors become one sentence on stderr and a code.
 
@@ -78,6 +81,7 @@ def run(
     Args:
         group: the root command, for a program that has one of its own.
         name: what the program is called.
+        migrate: the command by which its schema is made.
     """
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):
@@ -96,7 +100,7 @@ def run(
     except click.ClickException as error:
         return usage(error)
     except Exception as error:  # noqa: BLE001  the last place that could tell anyone
-        return failed(error)
+        return failed(error, migrate)
     return code if isinstance(code, int) else OK
 
 
@@ -121,12 +125,15 @@ def usage(error: click.ClickException) -> int:
     return BAD
 
 
-def failed(error: Exception) -> int:
+def failed(error: Exception, migrate: str) -> int:
     """End after an error: an expected one says what to do, another what it is."""
     if os.environ.get("PGQUEUE_DEBUG") == "1":
         traceback.print_exception(error)
     if isinstance(error, PgQueueError):
-        complain(str(error))
+        text = str(error)
+        if isinstance(error, SchemaError):
+            text = text.replace(f"run: {MIGRATE}", f"run: {migrate}")
+        complain(text)
         return BAD
     cause: Any = getattr(error, "orig", None) or error  # what SQLAlchemy wraps
     if isinstance(cause, (psycopg.Error, OSError)):

@@ -34,7 +34,9 @@ def main(arguments: list[str]) -> int:
         return 2
     rest = without(arguments)
     with environment(PGQUEUE_DSN=settings.dsn, PGQUEUE_SCHEMA=settings.schema):
-        return run(rest, group=root, name="manage.py pgqueue")
+        return run(
+            rest, group=root, name="manage.py pgqueue", migrate="manage.py migrate"
+        )
 
 
 @contextmanager

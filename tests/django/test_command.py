@@ -229,3 +229,12 @@ def test_a_queue_that_nothing_is_for_is_warned_of(site: Sql, site_dsn: str) -> N
     assert ran.returncode == 0, ran.stderr
     assert "no task is for queue 'nope'" in ran.stderr
     assert "'notes'" not in ran.stderr
+
+
+@pytest.mark.parametrize("command", [["worker", "--drain"], ["queue", "ls"]])
+def test_a_site_that_is_not_migrated_is_told_its_own_command(
+    fresh_database: str, command: list[str]
+) -> None:
+    ran = manage(fresh_database, "pgqueue", *command)
+    assert ran.returncode == 2
+    assert ran.stderr.strip().endswith("run: manage.py migrate")
