@@ -7,7 +7,6 @@ followed each other; what is reported is their median, and how sure it is.
 
 from __future__ import annotations
 
-import asyncio
 import io
 import os
 import random
@@ -23,26 +22,17 @@ from typing import TYPE_CHECKING, Any, Final
 import pgqueue
 from benchmarks.child import call
 from benchmarks.lab import QUEUE, TABLES, Report, connect, value
-from pgqueue import NewJob, Queue, Worker, migrate
+from pgqueue import NewJob, Queue, migrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.lab import Connection, Lab
-    from pgqueue import ActiveJob
 
 JOBS: Final = 50_000
 BOUND: Final = 0.95
 RESAMPLED: Final = 10_000
 HERE: Final = Path(__file__).resolve().parent.parent
-
-
-async def do_nothing(job: ActiveJob) -> None:
-    """Handle a job on the loop."""
-
-
-def do_nothing_in_thread(job: ActiveJob) -> None:
-    """Handle a job in a thread."""
 
 
 def prepare(dsn: str) -> str:
@@ -61,22 +51,6 @@ def add(dsn: str, *, jobs: int) -> tuple[float, float]:
         return time.perf_counter() - began, time.process_time() - cpu
 
 
-def drain(dsn: str, *, handler: str) -> tuple[float, float]:
-    """Drain with a worker that keeps nothing; return seconds and CPU seconds."""
-    function: Any = do_nothing if handler == "async" else do_nothing_in_thread
-    worker = Worker(QUEUE, function, concurrency=100, remove_on_complete=True, dsn=dsn)
-    ended = 0.0
-
-    @worker.on("drained")
-    def drained() -> None:
-        nonlocal ended
-        ended = time.perf_counter()
-
-    began, cpu = time.perf_counter(), time.process_time()
-    asyncio.run(worker.serve(drain=True))
-    return ended - began, time.process_time() - cpu
-
-
 def run(lab: Lab) -> Iterator[Report]:
     """Compare adding and draining with an older commit.
 
@@ -93,7 +67,7 @@ def run(lab: Lab) -> Iterator[Report]:
         def side(name: str, function: str, **arguments: Any) -> Any:
             path = os.pathsep.join((where[name], str(HERE)))
             return call(
-                f"against:{function}",
+                function,
                 cwd=folder,
                 environ={"PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
                 dsn=dsn[name],
@@ -101,7 +75,7 @@ def run(lab: Lab) -> Iterator[Report]:
             )
 
         for name, folder_of in where.items():
-            found = side(name, "prepare")
+            found = side(name, "against:prepare")
             if Path(found).parent != Path(folder_of).resolve():
                 raise RuntimeError(f"measured another package: {found}")
         yield from measure(lab, side, dsn)
@@ -118,10 +92,12 @@ def measure(lab: Lab, side: Any, dsn: dict[str, str]) -> Iterator[Report]:
             for name in ("new", "old") if turn % 2 else ("old", "new"):
                 with connect(dsn[name]) as connection:
                     empty(connection)
-                    took["add"][name].append(side(name, "add", jobs=jobs)[0])
+                    took["add"][name].append(side(name, "against:add", jobs=jobs)[0])
                     connection.execute("VACUUM (ANALYZE)")
                     connection.execute("CHECKPOINT")
-                    took[kind][name].append(side(name, "drain", handler=kind)[0])
+                    took[kind][name].append(
+                        side(name, "drain:with_worker", handler=kind, keep=False)[0]
+                    )
                     if value(connection, "SELECT count(*) FROM pgqueue.ready"):
                         raise RuntimeError(f"{name}: the queue is not drained")
     for kind, of in took.items():
