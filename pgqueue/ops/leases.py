@@ -49,7 +49,30 @@ def register(
     name: str,
     queues: Sequence[str],
 ) -> Op[dict[str, int]]:
-    """Announce a worker before its first claim; return its queues' ids by name.
+    """Announce a worker, and return its queues' ids by name; see `announce`."""
+    yield from announce(
+        worker_id,
+        lease=lease,
+        pid=pid,
+        concurrency=concurrency,
+        host=host,
+        name=name,
+        queues=queues,
+    )
+    return (yield from find_queues(queues))
+
+
+def announce(
+    worker_id: int,
+    *,
+    lease: float,
+    pid: int,
+    concurrency: int,
+    host: str,
+    name: str,
+    queues: Sequence[str],
+) -> Op[None]:
+    """Announce a worker before its first claim.
 
     Raises:
         SchemaError: the schema is older than this release needs.
@@ -71,6 +94,10 @@ def register(
         "queues": list(queues),
     }
     yield Statement("register_worker", params)
+
+
+def find_queues(queues: Sequence[str]) -> Op[dict[str, int]]:
+    """Return the ids of queues by name; those that there are not yet are made."""
     found = {}
     for queue in queues:
         found[queue] = yield from queue_id(queue)

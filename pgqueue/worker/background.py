@@ -18,11 +18,11 @@ class Background:
         self._ending = False
 
     def begun(self) -> None:
-        """Note that it is known to the database, and takes jobs."""
+        """Note that the database knows it: it takes jobs as soon as it can."""
         self._begun.set()
 
     async def start(self) -> None:
-        """Return once it takes jobs, or raise what kept it from that."""
+        """Return once the database knows it, or raise what kept it from that."""
         self._task = asyncio.create_task(self._worker.serve(), name="worker")
         begun = asyncio.create_task(self._begun.wait())
         try:

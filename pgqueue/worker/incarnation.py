@@ -35,6 +35,7 @@ from pgqueue.worker.telling import tell
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from pgqueue.ops.core import Op
     from pgqueue.worker.active_job import ActiveJob
     from pgqueue.worker.outcome import Outcome
     from pgqueue.worker.worker import Worker
@@ -122,7 +123,6 @@ class Incarnation:
             worker_id=self._id,
         )
         self._heartbeat.start()
-        self._worker.begun()
         claiming = self._loop.create_task(self._claimer.run(), name="claimer")
         helpers = [
             self._loop.create_task(one.run(), name=type(one).__name__.lower())
@@ -188,8 +188,20 @@ class Incarnation:
 
     async def _register(self, stop: asyncio.Event) -> dict[str, int] | None:
         """Announce this life; None if the worker was stopped before that worked."""
+        stopped = self._loop.create_task(stop.wait())
+        registered = self._loop.create_task(self._session.run(self._beginning()))
+        await asyncio.wait((stopped, registered), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not registered.done():
+            registered.cancel()
+            await asyncio.gather(registered, return_exceptions=True)
+            return None
+        return registered.result()
+
+    def _beginning(self) -> Op[dict[str, int]]:
+        """Announce this life, and return the ids of its queues."""
         worker = self._worker
-        op = leases.register(
+        yield from leases.announce(
             self._id,
             lease=worker.lease,
             pid=os.getpid(),
@@ -198,15 +210,10 @@ class Incarnation:
             name=worker.name,
             queues=worker.queues,
         )
-        stopped = self._loop.create_task(stop.wait())
-        registered = self._loop.create_task(self._session.run(op))
-        await asyncio.wait((stopped, registered), return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not registered.done():
-            registered.cancel()
-            await asyncio.gather(registered, return_exceptions=True)
-            return None
-        return registered.result()
+        # Now what is beside it may go on: it may be that which holds the transaction
+        # that makes one of the queues, for which the next statement waits.
+        worker.begun()
+        return (yield from leases.find_queues(worker.queues))
 
     async def _find_followed(self, queues: dict[str, int]) -> set[int]:
         found = await self._session.run(list_followed(list(queues.values())))

@@ -317,12 +317,12 @@ class Worker:
             self.emitter.emit("closing")
 
     def begun(self) -> None:
-        """Note that the database knows this worker, which takes jobs from now on."""
+        """Note that the database knows this worker."""
         if self._background is not None:
             self._background.begun()
 
     async def __aenter__(self) -> Worker:
-        """Return once it takes jobs; raises what keeps it from that."""
+        """Return once the database knows it; raises what keeps it from that."""
         self._check_idle()
         self._background = Background(self)
         try:
