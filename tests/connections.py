@@ -135,11 +135,24 @@ class PsycopgCursor(Kind):
 
 class PsycopgAsync(AsyncKind):
     async def aopen(self) -> None:
-        self.given = await psycopg.AsyncConnection.connect(self.dsn)
-        await self.late.enter_async_context(self.given)
+        self.connection = await psycopg.AsyncConnection.connect(self.dsn)
+        await self.late.enter_async_context(self.connection)
+        self.given: Any = self.connection
 
     def execute(self, text: str) -> Any:
         return self.wait(self.given.execute(text))
+
+    def commit(self) -> None:
+        self.wait(self.connection.commit())
+
+    def rollback(self) -> None:
+        self.wait(self.connection.rollback())
+
+
+class PsycopgAsyncCursor(PsycopgAsync):
+    async def aopen(self) -> None:
+        await super().aopen()
+        self.given = self.connection.cursor()
 
 
 class Psycopg2(Kind):
@@ -214,9 +227,11 @@ class Alchemy(Kind):
     """A connection of SQLAlchemy's."""
 
     DRIVER: ClassVar = "psycopg"
+    OPTIONS: ClassVar[dict[str, Any]] = {}
 
     def engine(self) -> sa.Engine:
-        engine = sa.create_engine(url_of(self.dsn, self.DRIVER))
+        url = url_of(self.dsn, self.DRIVER)
+        engine = sa.create_engine(url, connect_args=self.OPTIONS)
         self.stack.callback(engine.dispose)
         return engine
 
@@ -264,9 +279,11 @@ class FlaskSession(Alchemy):
 
 class AlchemyAsync(AsyncKind):
     DRIVER: ClassVar = "psycopg"
+    OPTIONS: ClassVar[dict[str, Any]] = {}
 
     def engine(self) -> sa_async.AsyncEngine:
-        engine = sa_async.create_async_engine(url_of(self.dsn, self.DRIVER))
+        url = url_of(self.dsn, self.DRIVER)
+        engine = sa_async.create_async_engine(url, connect_args=self.OPTIONS)
         self.late.push_async_callback(engine.dispose)
         return engine
 
@@ -313,6 +330,8 @@ class AlchemyAsyncScoped(AlchemyAsync):
 class Django(Kind):
     """Django's connection, in an `atomic()` that the test opens and ends."""
 
+    OPTIONS: ClassVar[dict[str, Any]] = {}
+
     def open(self) -> None:
         if not settings.configured:
             settings.configure(DATABASES={}, USE_TZ=True)
@@ -329,6 +348,7 @@ class Django(Kind):
                     "PASSWORD": parts.get("password", ""),
                     "HOST": parts.get("host", ""),
                     "PORT": parts.get("port", ""),
+                    "OPTIONS": self.OPTIONS,
                 },
             }
         )[self.alias]
@@ -377,15 +397,17 @@ def url_of(dsn: str, driver: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
-def on(kind: type[Any], driver: str) -> type[Any]:
-    """Return the same kind on another driver."""
-    return type(f"{kind.__name__}_{driver}", (kind,), {"DRIVER": driver})
+def on(kind: type[Any], driver: str, **options: Any) -> type[Any]:
+    """Return the same kind on another driver, or with other options of it."""
+    name = "_".join([kind.__name__, driver, *options])
+    return type(name, (kind,), {"DRIVER": driver, "OPTIONS": options})
 
 
 ALCHEMY = (Alchemy, AlchemySession, AlchemyScoped, SqlModel, FlaskSession)
 ALCHEMY_ASYNC = (AlchemyAsync, AlchemyAsyncSession, AlchemyAsyncScoped, SqlModelAsync)
 KINDS: list[type[Kind]] = [
-    *(Psycopg, PsycopgCursor, PsycopgAsync, Psycopg2, Psycopg2Cursor),
+    *(Psycopg, PsycopgCursor, PsycopgAsync, PsycopgAsyncCursor),
+    *(Psycopg2, Psycopg2Cursor),
     *(Asyncpg, AsyncpgUncached, AsyncpgPooled),
     *(on(kind, driver) for kind in ALCHEMY for driver in ("psycopg", "psycopg2")),
     *(on(kind, driver) for kind in ALCHEMY_ASYNC for driver in ("psycopg", "asyncpg")),

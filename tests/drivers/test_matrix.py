@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -98,57 +98,6 @@ def test_nothing_is_committed_or_closed_and_no_other_connection_is_opened(
     kind.execute("SELECT 1")
     kind.rollback()
     assert sql.value("SELECT count(*) FROM pgqueue.job") == 0
-
-
-def test_every_method_takes_it_again_and_again(kind: Kind, sql: Sql) -> None:
-    """More often than it takes a driver to prepare a statement."""
-    queue = kind.queue()
-    kind.begin()
-    for _ in range(7):
-        call_every_method(queue, kind.flows(), kind.given)
-    kind.commit()
-    assert_consistent(sql)
-
-
-def call_every_method(queue: Any, flows: Any, given: Any) -> None:
-    job = queue.add("n", {"a": 1}, tags=["t"], key="k", connection=given)
-    [bulk] = queue.add_bulk([NewJob("n", delay=60)], connection=given)
-    assert queue.add("n", key="k", connection=given).id == job.id
-    assert queue.count(connection=given) == 2
-    assert queue.counts(connection=given).delayed == 1
-    assert queue.counts_per_priority([0, 1], connection=given)[0] == 1
-    assert queue.get(bulk.id, connection=given).run_at == bulk.run_at
-    assert len(queue.jobs(connection=given)) == 2
-    assert [one.id for one in queue.search("tag:t", connection=given)] == [job.id]
-    queue.update_data(job.id, {"b": 2}, connection=given)
-    queue.change_priority(job.id, priority=3, connection=given)
-    queue.change_delay(bulk.id, 30, connection=given)
-    queue.promote(bulk.id, connection=given)
-    queue.log(job.id, "a line", connection=given)
-    assert queue.logs(job.id, connection=given)
-    assert queue.attempts(job.id, connection=given) == []
-    assert queue.workers(connection=given) == []
-    queue.metrics(connection=given)
-    queue.set_concurrency(4, connection=given)
-    queue.set_rate_limit(10, per=1.0, connection=given)
-    assert queue.limits(connection=given).concurrency == 4
-    tree = FlowNode("f", queue="paint", children=[FlowNode("c", queue="other")])
-    flow = flows.add(tree, connection=given)
-    assert flows.get("paint", flow.job.id, connection=given).children
-    queue.upsert_schedule("s", cron="0 0 1 1 *", name="n", connection=given)
-    assert queue.get_schedule("s", connection=given).next_at
-    assert len(queue.schedules(connection=given)) == 1
-    queue.remove_schedule("s", connection=given)
-    queue.pause(connection=given)
-    assert queue.is_paused(connection=given)
-    queue.resume(connection=given)
-    assert queue.cancel(job.id, connection=given)
-    queue.retry_all(connection=given)
-    queue.promote_all(connection=given)
-    assert queue.remove(flow.job.id, children=True, connection=given)
-    queue.drain(connection=given)
-    queue.clean(0, state="failed", connection=given)
-    queue.obliterate(force=True, connection=given)
 
 
 def test_a_large_bulk_goes_through(kind: Kind, sql: Sql) -> None:
