@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import click
 from flask import current_app
-from flask.cli import with_appcontext
+from flask.cli import ScriptInfo, with_appcontext
 
 from pgqueue import cli
+from pgqueue.flask.config import as_environment
+from pgqueue.flask.context import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-PREFIX: Final = "PGQUEUE_"
 
 
 @click.command(
@@ -29,11 +29,20 @@ PREFIX: Final = "PGQUEUE_"
 def command(arguments: tuple[str, ...]) -> None:
     """Run a command of pgqueue on the app's database; `worker` runs its handlers."""
     given = list(arguments)
+    note_origin()
     if given[:1] == ["worker"] and not any(":" in each for each in given[1:]):
         given.insert(1, f"{serving()}:worker")
-    with environment(from_config()):
+    with environment(as_environment(current_app)):
         code = cli.main(given)
     sys.exit(code)
+
+
+def note_origin() -> None:
+    """Keep how Flask found the app, so that a child process can find it too."""
+    state = current_app.extensions.get("pgqueue")
+    info = click.get_current_context().find_object(ScriptInfo)
+    if state is not None and info is not None and info.create_app is None:
+        state.origin = Origin(info.app_import_path)
 
 
 def serving() -> str:
@@ -41,21 +50,6 @@ def serving() -> str:
     from pgqueue.flask import serving as module  # noqa: PLC0415  (it imports us)
 
     return module.__name__
-
-
-def from_config() -> dict[str, str]:
-    """Return what the app's configuration says, as the environment would say it."""
-    from pgqueue.flask.extension import find_dsn  # noqa: PLC0415  (it imports us)
-
-    config: dict[str, Any] = current_app.config
-    found = {
-        name: str(value)
-        for name, value in config.items()
-        if name.startswith(PREFIX) and value is not None
-    }
-    if dsn := find_dsn(current_app):
-        found[f"{PREFIX}DSN"] = dsn
-    return found
 
 
 @contextmanager

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import Flask, current_app
 from werkzeug.local import LocalProxy
 
 from pgqueue import options
-from pgqueue.config import normal_dsn
 from pgqueue.errors import ConfigError
 from pgqueue.flask.command import command
+from pgqueue.flask.config import settings_of
+from pgqueue.flask.context import KEY, in_context
 from pgqueue.flask.joining import SessionQueue
 from pgqueue.queue import Queue
 from pgqueue.worker import Worker
-from pgqueue.worker.handlers import check_handler, is_async
+from pgqueue.worker.handlers import check_handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pgqueue.flask.context import Origin
+
 H = TypeVar("H", bound="Callable[..., Any]")
-KEY: Final = "pgqueue"
 
 
 class PgQueue:
     """Jobs of a Flask app: `jobs = PgQueue()`, then `jobs.init_app(app)`.
 
     The database is `app.config["PGQUEUE_DSN"]`, else `SQLALCHEMY_DATABASE_URI`, else
-    that of the environment.
+    that of the environment. Its other keys that begin with `PGQUEUE_` win over the
+    environment too.
 
     Args:
         app: an app to initialise at once.
@@ -104,9 +107,14 @@ class PgQueue:
                 "this app has no handler; decorate a function with"
                 " @jobs.handler(queue, name), in a module that the app imports"
             )
-        worker = Worker(queues, **{"dsn": find_dsn(app), **given})
+        worker, settings = Worker(queues, **given), settings_of(app)
+        if given.get("dsn") is not None:
+            settings = replace(settings, dsn=worker.settings.dsn)
+        worker.settings = settings
+        state = app.extensions.get(KEY)
+        origin = state.origin if isinstance(state, State) else None
         for name, (_, handler) in self._handlers.items():
-            worker.handler(name)(in_context(app, handler))
+            worker.handler(name)(in_context(app, origin, name, handler))
         return worker
 
     def _state(self) -> State:
@@ -116,25 +124,16 @@ class PgQueue:
         return state
 
 
-def in_context(app: Flask, handler: Callable[..., Any]) -> Callable[[Any], Any]:
-    """Return a handler whose every run has an app context of its own."""
-
-    async def run_async(job: Any) -> Any:
-        with app.app_context():
-            return await handler(job)
-
-    def run(job: Any) -> Any:
-        with app.app_context():
-            return handler(job)
-
-    return functools.wraps(handler)(run_async if is_async(handler) else run)
-
-
 class State:
-    """What one app keeps: its queues."""
+    """What one app keeps: its queues.
+
+    Attributes:
+        origin: how `flask` found the app, if a command of it runs.
+    """
 
     def __init__(self, extension: PgQueue, app: Flask) -> None:
         self.extension = extension
+        self.origin: Origin | None = None
         self._app = app
         self._queues: dict[str, Queue] = {}
 
@@ -142,17 +141,9 @@ class State:
         """Return the app's queue of a name."""
         found = self._queues.get(name)
         if found is None:
-            dsn, session = find_dsn(self._app), self.extension._session  # noqa: SLF001
-            found = (
-                Queue(name, dsn=dsn)
-                if session is None
-                else SessionQueue(name, session, dsn=dsn)
-            )
+            settings = settings_of(self._app)
+            session = self.extension._session  # noqa: SLF001
+            found = Queue(name) if session is None else SessionQueue(name, session)
+            found._settings = settings  # noqa: SLF001
             self._queues[name] = found
         return found
-
-
-def find_dsn(app: Flask) -> str | None:
-    """Return the DSN of an app; None leaves it to the environment."""
-    found = app.config.get("PGQUEUE_DSN") or app.config.get("SQLALCHEMY_DATABASE_URI")
-    return None if found is None else normal_dsn(str(found))

@@ -21,8 +21,8 @@ class SessionQueue(Queue):
     `connection=`, and outside of any app context, it is a queue like others.
     """
 
-    def __init__(self, name: str, session: Any, *, dsn: str | None) -> None:
-        super().__init__(name, dsn=dsn)
+    def __init__(self, name: str, session: Any) -> None:
+        super().__init__(name)
         self._session = session
 
     def _borrows(self, connection: Any) -> bool:

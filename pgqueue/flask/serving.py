@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flask import current_app
 
-from pgqueue.flask.extension import KEY, State
+from pgqueue.flask.context import KEY
 
 if TYPE_CHECKING:
     from flask import Flask
+
+    from pgqueue.flask.extension import State
 
 
 def __getattr__(name: str) -> Any:

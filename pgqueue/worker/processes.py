@@ -53,11 +53,16 @@ class ProcessDied(Exception):
 
 def can_be_sent(handler: object) -> bool:
     """Whether a child process can import the handler: no lambda, nothing local."""
+    return not hindrance(handler)
+
+
+def hindrance(handler: object) -> str:
+    """Return why a child process cannot import a handler; empty if it can."""
     try:
         pickle.dumps(handler)
-    except Exception:  # noqa: BLE001  pickling calls the object's own code
-        return False
-    return True
+    except Exception as error:  # noqa: BLE001  pickling calls the object's own code
+        return str(error) or type(error).__name__
+    return ""
 
 
 @dataclass(slots=True, eq=False)

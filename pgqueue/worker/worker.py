@@ -22,7 +22,7 @@ from pgqueue.worker.emitter import Emitter, Listener, check_event
 from pgqueue.worker.handlers import Handlers, check_handler, decorated_name, queue_names
 from pgqueue.worker.incarnation import Incarnation
 from pgqueue.worker.pauses import Pauses
-from pgqueue.worker.processes import can_be_sent
+from pgqueue.worker.processes import can_be_sent, hindrance
 from pgqueue.worker.running import run_to_end
 from pgqueue.worker.shared import SharedNumber
 from pgqueue.worker.strategies import Strategy, check_strategies
@@ -347,12 +347,12 @@ class Worker:
                 "this worker has no handler; give it one, or decorate functions with "
                 "@worker.handler(name)"
             )
-        if self.isolation == "process" and not can_be_sent(self.handlers):
-            raise ConfigError.bad(
-                "handler",
-                list(self.handlers.named),
-                "with isolation='process' functions that a child process can import",
+        if self.isolation == "process" and (why := hindrance(self.handlers)):
+            allowed = (
+                "with isolation='process' functions that a child process can import"
             )
+            named = list(self.handlers.named)
+            raise ConfigError.bad("handler", named, f"{allowed} ({why})")
 
     async def _run_with_signals(self, *, drain: bool) -> None:
         loop = asyncio.get_running_loop()

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 
     from conftest import Sql
 
+ROOT = Path(__file__).parents[2]
 db = SQLAlchemy(engine_options={"poolclass": NullPool})
 JOBS = "SELECT count(*) FROM pgqueue.jobs"
 
@@ -110,6 +116,114 @@ def test_each_app_has_its_own_database(dsn: str, fresh_database: str) -> None:
     with second.app_context():
         two = mail._settings.dsn
     assert (one, two) == (dsn, fresh_database)
+
+
+def test_the_configuration_of_an_app_wins_over_the_environment(
+    fresh_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = PgQueue(session=db.session)
+    mail = jobs.queue("mail")
+    jobs.handler("mail", "receipt")(lambda job: job.data + 1)
+    app = make_app(fresh_database, db, jobs, PGQUEUE_SCHEMA="errands")
+    monkeypatch.setenv("PGQUEUE_SCHEMA", "elsewhere")
+    run = app.test_cli_runner().invoke
+    assert run(args=["pgqueue", "migrate"]).exit_code == 0
+    with app.app_context():
+        job = mail.add("receipt", 16)
+        db.session.commit()
+        jobs.worker(app).run(drain=True)
+        assert mail.get(job.id).result == 17
+        assert run(args=["pgqueue", "worker", "--drain"]).exit_code == 0
+        mail.close()
+    with psycopg.connect(fresh_database) as connection:
+        found = connection.execute("SELECT state FROM errands.jobs").fetchall()
+    assert found == [("completed",)]
+
+
+def test_a_wrong_value_of_the_configuration_is_named(dsn: str) -> None:
+    jobs = PgQueue()
+    app = make_app(dsn, jobs, PGQUEUE_LISTEN="of")
+    with app.app_context(), pytest.raises(ConfigError, match="PGQUEUE_LISTEN='of'"):
+        jobs.queue("mail").add("receipt")
+    refused = app.test_cli_runner().invoke(args=["pgqueue", "queue", "ls"])
+    assert refused.exit_code == 2
+    assert "PGQUEUE_LISTEN='of'" in refused.stderr
+
+
+APP = """
+import os
+from flask import Flask, current_app
+from pgqueue import current_job
+from pgqueue.flask import PgQueue
+
+jobs = PgQueue()
+parent = os.environ.get("SERVED_BY")
+os.environ["SERVED_BY"] = str(os.getpid())
+
+def run(job):
+    return [current_app.name, parent is not None, job.data]
+
+async def arun(job):
+    return run(job)
+
+jobs.handler("mail", "receipt")(run)
+jobs.handler("mail", "async receipt")(arun)
+
+def create_app():
+    app = Flask("shop")
+    jobs.init_app(app)
+    return app
+"""
+
+
+def serve(folder: Path, dsn: str, *arguments: str) -> str:
+    """Run `flask` on the app as a person does, in a process of its own."""
+    (folder / "shop.py").write_text(APP)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("FLASK_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=folder,
+        env={**kept, "PGQUEUE_DSN": dsn, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("how", ["shop", "shop:create_app()"])
+def test_a_job_runs_in_a_process_that_makes_the_app_anew(
+    dsn: str, tmp_path: Path, how: str
+) -> None:
+    names = ("receipt", "async receipt")
+    with Queue("mail", dsn=dsn) as mail:
+        added = [mail.add(name, name) for name in names]
+        apart = ("--isolation", "process", "--drain")
+        serve(tmp_path, dsn, "--app", how, "pgqueue", "worker", *apart)
+        found = [mail.get(job.id).result for job in added]
+    assert found == [["shop", True, name] for name in names]
+
+
+def test_a_job_that_lost_its_worker_runs_apart(
+    dsn: str, sql: Sql, tmp_path: Path
+) -> None:
+    with Queue("mail", dsn=dsn) as mail:
+        usual, lost = mail.add("receipt"), mail.add("receipt")
+        sql.run("UPDATE pgqueue.ready SET stalled = 1 WHERE job_id = %s", [lost.id])
+        serve(tmp_path, dsn, "--app", "shop", "pgqueue", "worker", "--drain")
+        found = [mail.get(job.id).result for job in (usual, lost)]
+    assert found == [["shop", False, None], ["shop", True, None]]
+
+
+def test_a_worker_that_flask_did_not_start_says_how_to_isolate_its_jobs(
+    app: Flask, jobs: PgQueue
+) -> None:
+    jobs.handler("mail", "receipt")(print)
+    worker = jobs.worker(app, isolation="process")
+    with pytest.raises(ConfigError, match=r"run the worker by `flask --app"):
+        worker.run(drain=True)
 
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
