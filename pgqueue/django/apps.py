@@ -7,7 +7,7 @@ from django.core import checks as django_checks
 from django.utils.module_loading import autodiscover_modules
 
 from pgqueue.django.checks import check_site, check_tasks
-from pgqueue.django.conf import core_settings, site
+from pgqueue.django.conf import at_start, core_settings, site
 from pgqueue.shells.site import register
 
 
@@ -24,5 +24,5 @@ class PgQueueConfig(AppConfig):
         django_checks.register(check_site)
         django_checks.register(check_tasks)
         register(lambda: (core_settings(), site().database))
-        if name := site().autodiscover:
+        if name := at_start().autodiscover:
             autodiscover_modules(name)

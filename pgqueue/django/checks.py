@@ -9,16 +9,17 @@ from django.core.checks.registry import registry
 from django.db import connections
 
 from pgqueue.django.conf import site
+from pgqueue.errors import ConfigError
 
 THEIRS: Final = ("django.tasks.checks", "django_tasks.checks")
 
 
 def check_site(**_: Any) -> list[Error]:
-    """Return what is wrong with the database that PGQUEUE names; asks no server.
-
-    What else may be wrong with PGQUEUE is a `ConfigError` as soon as Django starts.
-    """
-    alias = site().database
+    """Return what is wrong with PGQUEUE and the database it names; asks no server."""
+    try:
+        alias = site().database
+    except ConfigError as error:
+        return [Error(str(error), id="pgqueue.E005")]
     if alias not in connections.settings:
         known = ", ".join(connections.settings)
         return [

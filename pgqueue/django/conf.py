@@ -55,6 +55,17 @@ def site() -> SiteSettings:
     return SiteSettings(**{**named, "schema": schema})
 
 
+def at_start() -> SiteSettings:
+    """Return the same while Django starts; if it is wrong, defaults that find no jobs.
+
+    `manage.py check` then says what is wrong, and whatever needs the setting raises.
+    """
+    try:
+        return site()
+    except ConfigError:
+        return SiteSettings(autodiscover=None)
+
+
 def forget(*, setting: str, **_: Any) -> None:
     """Read PGQUEUE anew once a test has overridden it."""
     if setting == "PGQUEUE":

@@ -7,6 +7,8 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
+from pgqueue import payload
+
 
 class NoTasksFramework(ImproperlyConfigured, ImportError):
     """Django is older than its tasks, and the package for them is not installed."""
@@ -53,3 +55,16 @@ else:
         "TaskResultDoesNotExist",
         getattr(exceptions, "ResultDoesNotExist", None),
     )
+
+
+def to_json(value: Any, path: str) -> Any:
+    """Return a value as the framework makes JSON of it.
+
+    Raises:
+        TypeError: it cannot; says where, and what to give instead.
+    """
+    try:
+        return normalize_json(value)
+    except TypeError as error:
+        found = payload.culprit(value, path)
+        raise TypeError(f"{error}; {found}" if found else str(error)) from error

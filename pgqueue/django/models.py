@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import models
 
-from pgqueue.django.conf import site
+from pgqueue.django.conf import at_start, site
 from pgqueue.django.fields import JsonColumn
 from pgqueue.types import JobState
 
@@ -53,7 +53,7 @@ class Job(models.Model):
         """A view is no table: Django neither makes nor changes it."""
 
         managed = False
-        db_table = f'"{site().schema}"."jobs"'
+        db_table = f'"{at_start().schema}"."jobs"'
         default_permissions = ("view",)
         permissions = (("operate_job", "Can retry and cancel jobs"),)
         ordering = ("-id",)

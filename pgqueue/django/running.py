@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from pgqueue.django.library import base, normalize_json, signals, tasks
+from pgqueue.django.library import base, signals, tasks, to_json
 from pgqueue.django.results import STATUS, path_of, result_of
 from pgqueue.errors import (
     RateLimited,
@@ -52,7 +52,7 @@ class RunTask:
         try:
             if self.task.takes_context:
                 args = [base.TaskContext(task_result=result), *args]
-            value = normalize_json(self.task.call(*args, **kwargs))
+            value = to_json(self.task.call(*args, **kwargs), "result")
         except (RetryLater, RateLimited, WaitForChildren):
             raise
         except BaseException as error:

@@ -19,8 +19,8 @@ from pgqueue.django.library import (
     TaskResultDoesNotExist,
     backends,
     base,
-    normalize_json,
     signals,
+    to_json,
 )
 from pgqueue.django.queues import Queue
 from pgqueue.django.results import result_of, split_id
@@ -58,7 +58,6 @@ class PgQueueTask(base.Task):
     remove_on_fail: Keep | None = None
     keep_logs: int | None = None
     stack_limit: int | None = None
-    size_limit: int | None = None
     headers: Mapping[str, str] | None = None
     tags: Sequence[str] | None = None
 
@@ -110,12 +109,12 @@ class PgQueueBackend(backends.BaseTaskBackend):
 
         Raises:
             InvalidTask: an option is out of its range; nothing was sent.
-            TypeError: an argument is not JSON.
+            TypeError: an argument is not JSON; says which, and what to give instead.
         """
         self.validate_task(task)
         data: dict[str, Any] = {
-            "args": normalize_json(list(args)),
-            "kwargs": normalize_json(dict(kwargs)),
+            "args": to_json(list(args), "args"),
+            "kwargs": to_json(dict(kwargs), "kwargs"),
         }
         if self.alias != base.DEFAULT_TASK_BACKEND_ALIAS:
             data["backend"] = self.alias

@@ -64,6 +64,17 @@ def test_jobs_are_found_by_name_key_and_id(staff: Client) -> None:
         assert "second-job" not in page
 
 
+def test_failed_jobs_are_found_by_their_error(
+    staff: Client, work: Callable[..., None]
+) -> None:
+    tasks.fail.using(attempts=1).enqueue("the printer is out of paper")
+    tasks.break_down.using(attempts=1).enqueue("no ink")
+    work()
+    page = text(staff.get(LIST, {"q": "out of paper"}))
+    assert "tasks.fail" in page
+    assert "tasks.break_down" not in page
+
+
 def test_a_job_is_shown_with_its_data_and_failures(
     staff: Client, work: Callable[..., None]
 ) -> None:

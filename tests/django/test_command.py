@@ -200,11 +200,11 @@ for name, value in json.loads(os.environ["SITE_SETTINGS"]).items():
 
 
 def with_settings(
-    dsn: str, given: dict[str, Any], *arguments: str
+    dsn: str, given: dict[str, Any], *arguments: str, **env: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `manage.py` with other settings."""
     code = CONFIGURED + MANAGE
-    return manage(dsn, *arguments, code=code, SITE_SETTINGS=json.dumps(given))
+    return manage(dsn, *arguments, code=code, SITE_SETTINGS=json.dumps(given), **env)
 
 
 def test_the_check_of_a_site_tells_of_bad_options_of_tasks(site_dsn: str) -> None:
@@ -212,6 +212,35 @@ def test_the_check_of_a_site_tells_of_bad_options_of_tasks(site_dsn: str) -> Non
     ran = with_settings(site_dsn, {"TASKS": {"default": entry}}, "check")
     assert ran.returncode != 0
     assert ran.stderr.count("TASKS['default']['OPTIONS'] has 'atempts'") == 1
+
+
+WRONG: list[tuple[dict[str, Any], dict[str, str], str]] = [
+    ({"PGQUEUE": {"DATABSE": "default"}}, {}, "PGQUEUE='DATABSE'"),
+    ({"PGQUEUE": {"SCHEMA": "Not; good"}}, {}, "PGQUEUE['SCHEMA']='Not; good'"),
+    ({"PGQUEUE": []}, {}, "PGQUEUE=[]"),
+    ({}, {"PGQUEUE_LISTEN": "of"}, "PGQUEUE_LISTEN='of'"),
+    ({}, {"PGQUEUE_SCHEMA": "Not; good"}, "PGQUEUE_SCHEMA='Not; good'"),
+]
+
+
+@pytest.mark.parametrize(("given", "env", "said"), WRONG)
+def test_a_wrong_setting_is_an_error_of_the_check(
+    site_dsn: str, given: dict[str, Any], env: dict[str, str], said: str
+) -> None:
+    for command in ("check", "migrate"):
+        ran = with_settings(site_dsn, given, command, **env)
+        assert ran.returncode == 1
+        assert "(pgqueue.E005)" in ran.stderr
+        assert said in ran.stderr
+        assert "Traceback" not in ran.stderr
+    ran = with_settings(site_dsn, given, "pgqueue", "queue", "ls", **env)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("pgqueue: ")
+    assert said in ran.stderr
+    used = "from pgqueue.django import queue; queue('notes').count()"
+    ran = with_settings(site_dsn, given, "shell", "-c", used, **env)
+    assert "ConfigError" in ran.stderr
+    assert said in ran.stderr
 
 
 def test_a_record_of_django_is_logged_once_while_debugging(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import pickle
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -14,7 +16,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 from django_app import tasks
-from pgqueue import Backoff
+from pgqueue import Backoff, Dedup, KeepJobs
 from pgqueue.django import PgQueueBackend, queue
 from pgqueue.django.library import (
     InvalidTask,
@@ -25,6 +27,7 @@ from pgqueue.django.library import (
 from pgqueue.django.library import base as library
 from pgqueue.django.library import tasks as library_tasks
 from pgqueue.django.results import raised_in
+from pgqueue.testing import travel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,6 +132,7 @@ def test_a_result_that_is_not_json_fails_the_task(
     work()
     result.refresh()
     assert result.errors[0].exception_class is TypeError
+    assert "result is a set; give a list" in result.errors[0].traceback
 
 
 def test_a_task_with_context_knows_its_attempt(
@@ -144,8 +148,13 @@ def test_a_task_with_context_knows_its_attempt(
 def test_arguments_that_are_not_json_are_refused_before_anything_is_sent(
     site: Sql,
 ) -> None:
-    with pytest.raises(TypeError, match="Unsupported"):
+    with pytest.raises(TypeError, match=r"Unsupported.*args\[0\] is a datetime; give"):
         tasks.add.enqueue(datetime.now(UTC))
+    deep = {"orders": [1, UUID(int=7)]}
+    with pytest.raises(TypeError, match=r"b\.orders\[1\] is a UUID; give str\(value\)"):
+        tasks.add.enqueue(1, b=deep)
+    with pytest.raises(TypeError, match=r"args\[0\] is a Decimal; give str\(value\)"):
+        tasks.add.enqueue(Decimal("1.5"))
     assert site.value("SELECT count(*) FROM pgqueue.job") == 0
 
 
@@ -165,6 +174,46 @@ def test_options_of_using_win_over_those_of_the_settings(site: Sql) -> None:
         ("100", 1, None),
         ("5", 7, "once"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"attempts": 7}, 7),
+        ({"backoff": Backoff.exponential(2, max=60)}, Backoff.exponential(2, max=60)),
+        ({"timeout": timedelta(minutes=2)}, 120.0),
+        ({"remove_on_complete": 5}, 5),
+        ({"remove_on_fail": KeepJobs(age=60)}, KeepJobs(age=60)),
+        ({"headers": {"trace": "a"}}, {"trace": "a"}),
+        ({"tags": ["a", "b"]}, ("a", "b")),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_every_option_of_a_job_is_one_of_a_task(
+    site: Sql, asked: dict[str, Any], found: Any
+) -> None:
+    tasks.add.using(**asked).enqueue(1)
+    [job] = queue("default").jobs()
+    assert getattr(job, *asked) == found
+
+
+def test_a_task_may_go_first_and_bound_its_traceback(site: Sql) -> None:
+    tasks.add.using(lifo=True, stack_limit=3).enqueue(1)
+    assert site.value("SELECT seq < 0 FROM pgqueue.ready")
+    assert site.value("SELECT options ->> 'stack_limit' FROM pgqueue.jobs") == "3"
+
+
+def test_an_expiry_a_deduplication_and_removal_of_a_task_hold(
+    site: Sql, work: Callable[..., None]
+) -> None:
+    once = tasks.add.using(dedup=Dedup("one"), remove_on_complete=True)
+    assert once.enqueue(1).id == once.enqueue(2).id
+    late = tasks.add.using(expires=60).enqueue(3)
+    travel(minutes=2)
+    work()
+    [job] = queue("default").jobs()
+    assert late.id == f"default:{job.id}"
+    assert "expired" in str(job.error)
 
 
 def test_a_bad_option_is_an_invalid_task() -> None:
@@ -205,6 +254,9 @@ def test_a_task_can_be_deferred(site: Sql, work: Callable[..., None]) -> None:
     [job] = queue("default").jobs()
     assert (job.state, job.run_at) == ("delayed", after)
     assert tasks.add.get_result(result.id).status == STATUS.READY
+    travel(hours=1)
+    work()
+    assert tasks.add.get_result(result.id).return_value == 1
 
 
 def test_a_naive_instant_is_one_of_the_sites_time_zone(site: Sql) -> None:
