@@ -45,6 +45,7 @@ LEVELS: Final = {
     "listener.off": logging.WARNING,
     "jobs.pruned": logging.DEBUG,
     "jobs.recovered": logging.WARNING,
+    "queue.missing": logging.WARNING,
 }
 
 PLACES: Final = {

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from pgqueue import telemetry
 from pgqueue.cli import logs
 from pgqueue.cli.params import DURATION, AnyParam, Command, given_dsn
 from pgqueue.cli.reloader import OPTION, end_with_reloader, serve_reloading
@@ -16,8 +18,12 @@ from pgqueue.cli.target import load
 from pgqueue.config import Settings
 from pgqueue.db.pool import probe
 from pgqueue.errors import ConfigError
+from pgqueue.ops.queues import list_names
 from pgqueue.queue import Queue
 from pgqueue.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class QueueName(AnyParam):
@@ -111,7 +117,7 @@ def command(
     found = load(target)
     asked = {name: value for name, value in options.items() if value is not None}
     worker = make_worker(found, target, list(queues), asked)
-    serve(worker, drain=drain, log=log, verbose=verbose)
+    serve(worker, drain=drain, log=log, verbose=verbose, named=queues)
     return None
 
 
@@ -133,14 +139,37 @@ def leave_at_sigterm() -> None:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
 
 
-def serve(worker: Worker, *, drain: bool, log: str, verbose: bool = False) -> None:
-    """Run a worker; say at once that it cannot begin."""
+def serve(
+    worker: Worker,
+    *,
+    drain: bool,
+    log: str,
+    verbose: bool = False,
+    named: Sequence[str] = (),
+) -> None:
+    """Run a worker; say at once that it cannot begin, and which name may be mistyped.
+
+    Args:
+        named: the queues that were named beside the code.
+    """
     logs.configure(log, verbose=verbose)
     # A worker outlives an outage, but one that cannot begin should say so.
     probe(worker.settings)
     with Queue(worker.queues[0], dsn=worker.settings.dsn) as queue:
         queue.is_paused()
+        if named:
+            tell_missing(named, queue._run(list_names(), None))  # noqa: SLF001
     worker.run(drain=drain)
+
+
+def tell_missing(named: Sequence[str], known: Sequence[str]) -> None:
+    """Warn of queues that are not there yet: it may be the first start, or a mistake."""
+    for name in named:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            reason = f"nothing was ever added to it, the worker waits for it{hint}"
+            telemetry.emit("queue.missing", queue=name, reason=reason)
 
 
 def make_worker(

@@ -58,7 +58,14 @@ def run_worker(
     told_once()
     # It may fork, and a connection is for one process.
     connections.close_all()
-    core.serve(worker, drain=drain, log=log, verbose=verbose)
+    core.serve(
+        worker,
+        drain=drain,
+        log=log,
+        verbose=verbose,
+        # Of a site it is known what it has functions for, and told above.
+        named=queues if target else (),
+    )
     return None
 
 

@@ -87,6 +87,12 @@ def list_queues() -> Op[list[QueueInfo]]:
     return found
 
 
+def list_names() -> Op[list[str]]:
+    """Return the names of all queues, without a look at their jobs."""
+    rows = yield Statement("list_queues", {})
+    return [name for name, _ in rows]
+
+
 def pause(queue: str) -> Op[None]:
     """Stop claims of the queue, for every worker."""
     found = yield from queue_id(queue)

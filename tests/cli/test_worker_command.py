@@ -143,7 +143,8 @@ def test_the_environment_sets_defaults(app: Path, dsn: str, queue: Queue) -> Non
     }
     done = worker(app, dsn, "app:double", "--drain", "--name", "painter", **env)
     assert done.code == 0
-    first = json.loads(done.err.splitlines()[0])
+    missing, first = map(json.loads, done.err.splitlines()[:2])
+    assert (missing["fact"], missing["fields"]["queue"]) == ("queue.missing", "other")
     assert first["fact"] == "worker.started"
     assert first["fields"] == {"name": "painter", "queues": "other,paint"}
     assert queue.counts().completed == 1
@@ -201,6 +202,30 @@ def test_a_worker_that_cannot_begin_says_so(app: Path, fresh_database: str) -> N
 
 def worker(app: Path, dsn: str, *arguments: str, **env: str) -> Result:
     return call("worker", *arguments, env=environment(dsn, **env), cwd=app)
+
+
+def test_a_queue_that_is_not_there_yet_is_warned_of(
+    app: Path, dsn: str, queue: Queue
+) -> None:
+    queue.add("x", 1)
+    named = ("-q", "paint", "-q", "piant", "--drain")
+    done = call("worker", "app:double", *named, cwd=app, env=environment(dsn))
+    assert done.code == 0
+    [line] = [each for each in done.err.splitlines() if "queue.missing" in each]
+    assert "queue=piant" in line
+    assert "did you mean 'paint'?" in line
+    again = call("worker", "app:double", *named, cwd=app, env=environment(dsn))
+    assert "queue.missing" not in again.err, "its worker has made it"
+    own = call("worker", "app:worker", "--drain", cwd=app, env=environment(dsn))
+    assert "queue.missing" not in own.err
+
+
+def test_a_wrong_way_to_listen_is_one_sentence(app: Path, dsn: str) -> None:
+    env = environment(dsn, PGQUEUE_LISTEN="of")
+    for command in (["worker", "app:worker"], ["queue", "ls"]):
+        done = call(*command, cwd=app, env=env)
+        assert "PGQUEUE_LISTEN='of'" in done.complaint
+        assert "auto or off" in done.complaint
 
 
 def test_no_child_is_left(app: Path, dsn: str) -> None:
