@@ -9,14 +9,18 @@ import json
 import logging
 import sys
 import threading
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from child import number, say
 from effects import write
 from pgqueue import Worker, telemetry
 from waiting import until, until_async
 from working import work_for
+
+if TYPE_CHECKING:
+    from connections import Kind
 
 WAIT = 100
 
@@ -53,10 +57,35 @@ async def on_the_loop(job: Any) -> None:
         await until_async(Path(what["behind"]).exists, WAIT)
 
 
+HANDLERS = {"async def": on_the_loop, "def": in_a_thread}
+
+
+def with_kind(name: str, dsn: str) -> Any:
+    """Return a handler that writes on a connection of a kind of `connections`."""
+    kind: type[Kind] = getattr(import_module("connections"), name)
+
+    def handler(job: Any) -> None:
+        what: dict[str, Any] = job.data or {}
+        say("run", {"id": job.id, "attempt": job.attempt})
+        made = kind(dsn)
+        with job.transaction(connection=made.given):
+            made.execute(write(job.id))
+            say("inside", {"id": job.id})
+            if "inside" in what:
+                until(Path(what["inside"]).exists, WAIT)
+            job.complete({"by": job.id})
+        made.close()
+        say("behind", {"id": job.id})
+        if "behind" in what:
+            until(Path(what["behind"]).exists, WAIT)
+
+    return handler
+
+
 def main(queue: str, kind: str, drain: bool, options: dict[str, Any]) -> None:
     logging.disable()
     telemetry.subscribe(say)
-    handler = on_the_loop if kind == "async def" else in_a_thread
+    handler = HANDLERS.get(kind) or with_kind(kind, options["dsn"])
     worker = Worker(queue, handler, **options)
     for event in ("lease_lost", "stalled", "failed", "completed"):
         worker.on(event, lambda *args, event=event: say(event, {"id": number(args[0])}))

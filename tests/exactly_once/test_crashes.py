@@ -38,7 +38,13 @@ def worker_process(dsn: str, kind: str, **options: Any) -> Process:
     return Process(dsn, kind=kind, script=TRANSFERS, lease=4, **options)
 
 
-@kinds
+also_on_theirs = pytest.mark.parametrize(
+    "kind", [*KINDS, "AlchemySession", "Django", "Psycopg2"]
+)
+"""On a connection of the worker's, and on one of the handler's own."""
+
+
+@also_on_theirs
 def test_a_worker_killed_between_the_writes_and_the_commit_leaves_neither(
     dsn: str, queue: Queue, effects: Effects, tmp_path: Path, kind: str
 ) -> None:
@@ -58,7 +64,7 @@ def test_a_worker_killed_between_the_writes_and_the_commit_leaves_neither(
     assert effects.counts() == {job.id: 1}
 
 
-@kinds
+@also_on_theirs
 def test_a_worker_killed_behind_the_commit_has_completed_the_job(
     dsn: str, queue: Queue, effects: Effects, tmp_path: Path, kind: str
 ) -> None:
