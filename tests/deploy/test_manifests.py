@@ -11,7 +11,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from claims import HandWorker
 from pgqueue.config import parse_duration
+from pgqueue.testing import travel
 
 if TYPE_CHECKING:
     from conftest import Sql
@@ -83,7 +85,30 @@ def test_the_scaler_names_the_deployment_and_the_secret() -> None:
     assert all(isinstance(value, str) for value in trigger["metadata"].values())
 
 
-def test_the_scaler_counts_what_waits_and_is_due(sql: Sql) -> None:
+def test_the_scaler_has_no_field_that_keda_does_not_know() -> None:
+    """By the names in KEDA's own definitions; a field that it does not know is dropped."""
+    authentication, scaled = documents("scaledobject.yaml")
+    for document in (authentication, scaled):
+        assert document["apiVersion"] == "keda.sh/v1alpha1"
+        assert document.keys() == {"apiVersion", "kind", "metadata", "spec"}
+    [secret] = authentication["spec"].pop("secretTargetRef")
+    assert secret.keys() == {"parameter", "name", "key"}
+    # `connection` is what the scaler takes from a secret.
+    assert secret["parameter"] == "connection"
+    assert authentication["spec"] == {}
+    spec = scaled["spec"]
+    numbers = ("minReplicaCount", "maxReplicaCount", "pollingInterval")
+    numbers += ("cooldownPeriod",)
+    assert all(isinstance(spec.pop(name), int) for name in numbers)
+    assert spec.keys() == {"scaleTargetRef", "triggers"}
+    assert spec["scaleTargetRef"].keys() == {"name"}
+    [trigger] = spec["triggers"]
+    assert trigger.keys() == {"type", "metadata", "authenticationRef"}
+    assert trigger["metadata"].keys() == {"query", "targetQueryValue"}
+    assert float(trigger["metadata"]["targetQueryValue"]) > 0
+
+
+def test_the_scaler_counts_what_waits_is_due_or_runs(sql: Sql, dsn: str) -> None:
     _, scaled = documents("scaledobject.yaml")
     query = scaled["spec"]["triggers"][0]["metadata"]["query"]
     assert sql.value(query) == 0
@@ -92,8 +117,12 @@ def test_the_scaler_counts_what_waits_and_is_due(sql: Sql) -> None:
     sql.run("SELECT pgqueue.add('paint', 'later', '{}', delay => interval '1 hour')")
     sql.run("SELECT pgqueue.add('mail', 'welcome', '{}')")
     assert sql.value(query) == 2
-    sql.run("UPDATE pgqueue.delayed SET run_at = now()")
+    travel(hours=1, connection=sql.connection)
     assert sql.value(query) == 3
+    worker = HandWorker(dsn, "paint")
+    assert len(worker.claim(2)) == 2
+    assert sql.value(query) == 3, "what runs needs its worker"
+    worker.close()
 
 
 def test_compose_starts_what_needs_the_tables_after_them() -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.pool import NullPool
 from pgqueue import NewJob, Queue, Worker
 from pgqueue.errors import ConfigError, SchemaError
 from pgqueue.fastapi import PgQueue, SessionQueue
+from pgqueue.testing import aassert_added, aassert_nothing_added
 from waiting import until_async
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ async def test_a_job_commits_with_the_session_of_its_request(
     async with api.app.router.lifespan_context(api.app):
         answer = await api.post("/orders")
         assert (answer.status_code, answer.json()) == (201, {"job": 1})
+        await aassert_added("receipt", data={"order": 17}, count=1, dsn=dsn)
         assert sql.value(JOBS) == 2001
 
 
@@ -78,7 +80,7 @@ async def test_a_request_that_fails_adds_nothing(dsn: str, sql: Sql) -> None:
     api = Api(dsn)
     async with api.app.router.lifespan_context(api.app):
         assert (await api.post("/orders?paid=false")).status_code == 402
-        assert sql.value("SELECT count(*) FROM pgqueue.job") == 0
+        await aassert_nothing_added(dsn=dsn)
 
 
 async def test_a_queue_without_a_session_commits_at_once(dsn: str, sql: Sql) -> None:

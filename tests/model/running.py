@@ -17,14 +17,7 @@ from pgqueue.db.run import run
 from pgqueue.ops import maintenance
 from pgqueue.ops.releasing import release
 from pgqueue.worker.executor import prepare
-from pgqueue.worker.outcome import (
-    COMPLETED,
-    RELEASED,
-    Expired,
-    Outcome,
-    failed,
-    interrupted,
-)
+from pgqueue.worker.outcome import COMPLETED, RELEASED, Expired, Outcome, failed
 
 if TYPE_CHECKING:
     from model.records import Record
@@ -32,13 +25,8 @@ if TYPE_CHECKING:
     from pgqueue.worker.active_job import ActiveJob
 
 endings = st.sampled_from(
-    [
-        *("completed", "result", "failed", "again", "later", "released", "children"),
-        *("limited", "cut off"),
-    ]
+    ["completed", "result", "failed", "again", "later", "released", "children"]
 )
-HOLD = 1000.0
-"""For how long a handler that meets a limit holds up others."""
 
 
 class Running(Telling, Grouping):
@@ -164,17 +152,14 @@ class Running(Telling, Grouping):
             "retry": Outcome("retry", reason="it broke", delay=delay),
             "later": Outcome("later", delay=delay),
             "released": RELEASED,
-            "limited": Outcome("limited", hold=HOLD),
-            "cut off": interrupted(active, 1),
             "children": failed(active, WaitForChildren()),
         }[ending]
 
     def note(self, job: Record, outcome: Outcome) -> int | None:
         """Enter an outcome in the books; return who may go on."""
         books, ending = self.books, outcome.ending
-        job.stalled += outcome.interrupted
         if ending in ("completed", "failed"):
-            return books.finish(job, ending, outcome.reason or "")
+            return books.finish(job, ending, outcome.reason)
         if ending == "children":
             job.attempt -= 1
             books.put(job, "waiting_children")
@@ -183,9 +168,7 @@ class Running(Telling, Grouping):
             job.fail(outcome.reason)
         else:
             job.attempt -= 1
-        if ending == "limited":
-            books.hold(job, HOLD)
-        job.due = books.now + outcome.delay if outcome.delay else None
+        job.due = books.now + outcome.delay if ending != "released" else None
         books.ready(job)
         return None
 

@@ -14,6 +14,7 @@ from pgqueue import Dedup, FlowNode, FlowProducer, NewJob, Queue
 from pgqueue import sql as statements
 from pgqueue.db.run import run
 from pgqueue.ops import maintenance
+from pgqueue.testing import travel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -285,8 +286,7 @@ def test_a_crash_keeps_the_id_and_what_was_kept_back(
         worker = new_worker()
         assert worker.claim()[0].stalled == stalls
         queue.add("n", 2 + stalls, dedup=KEEP_LAST)
-        worker.miss_heartbeats()
-        sql.run("UPDATE pgqueue.lease SET claimed_at = claimed_at - interval '1 hour'")
+        travel(hours=1, connection=sql.connection)
         run(sql.connection, maintenance.recover(1), "pgqueue")
         op = maintenance.settle_queue(worker.queue_id)
         run(sql.connection, op, "pgqueue")

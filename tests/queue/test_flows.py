@@ -21,6 +21,7 @@ from pgqueue import (
 from pgqueue.db.run import run
 from pgqueue.ops import maintenance
 from pgqueue.ops.releasing import FIRST, release_forgotten
+from pgqueue.testing import travel
 from pgqueue.types import Dedup
 
 if TYPE_CHECKING:
@@ -310,11 +311,7 @@ def test_a_child_that_stalled_out_settles(
     added = flows.add(report(page()))
     pages = new_worker("pages")
     pages.claim()
-    pages.miss_heartbeats()
-    with pages.connection.transaction():
-        pages.connection.execute(
-            "UPDATE pgqueue.lease SET claimed_at = claimed_at - interval '1 hour'"
-        )
+    travel(hours=1, connection=pages.connection)
     recovered = run(pages.connection, maintenance.recover(0), "pgqueue")
     [parent] = maintenance.parents_of(recovered)
     assert parent.job_id == added.job.id

@@ -10,6 +10,7 @@ import pytest
 from pgqueue import ConfigError, KeepJobs, Queue, QueueRetention
 from pgqueue.db.run import run
 from pgqueue.ops import events, maintenance
+from pgqueue.testing import travel
 
 if TYPE_CHECKING:
     from claims import HandWorker
@@ -109,7 +110,7 @@ def test_events_beyond_the_bounds_are_trimmed(
     op = events.trim_events(worker.queue_id, by_count=True)
     run(sql.connection, op, "pgqueue")
     assert sql.value("SELECT count(*) FROM pgqueue.event") == 5
-    sql.run("UPDATE pgqueue.event SET at = at - interval '2 hours'")
+    travel(hours=2, connection=sql.connection)
     queue.set_event_bounds(age=3600)
     op = events.trim_events(worker.queue_id, by_count=False)
     run(sql.connection, op, "pgqueue")

@@ -11,6 +11,7 @@ from invariants import assert_consistent
 from pgqueue import NewJob, Queue
 from pgqueue.db.run import run
 from pgqueue.ops import maintenance
+from pgqueue.testing import travel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,11 +50,7 @@ def finish(
 
 
 def pass_time(sql: Sql, seconds: float) -> None:
-    sql.run(
-        "UPDATE pgqueue.finished SET finished_at = finished_at - %(s)s * interval '1s',"
-        " expires_at = expires_at - %(s)s * interval '1s'",
-        {"s": seconds},
-    )
+    travel(seconds=seconds, connection=sql.connection)
 
 
 def left(sql: Sql) -> list[int]:

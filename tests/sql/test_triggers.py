@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from pgqueue import Queue, Worker
+from pgqueue.testing import assert_added, assert_nothing_added, run_pending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,20 +41,19 @@ def shop(sql: Sql, dsn: str) -> Iterator[psycopg.Connection]:
     sql.run("DROP FUNCTION order_placed, orders_paid")
 
 
-def test_the_job_is_there_when_the_order_is(shop: psycopg.Connection, sql: Sql) -> None:
+def test_the_job_is_there_when_the_order_is(shop: psycopg.Connection, dsn: str) -> None:
     shop.execute("INSERT INTO orders VALUES (1)")
-    assert sql.all(JOBS) == []
+    assert_nothing_added(dsn=dsn)
     shop.commit()
-    assert [job.data for job in sql.all(JOBS)] == [{"order": 1}]
+    assert_added("receipt", queue="mail", data={"order": 1}, count=1, dsn=dsn)
 
 
 def test_a_rollback_takes_the_job_with_the_order(
     shop: psycopg.Connection, sql: Sql
 ) -> None:
     shop.execute("INSERT INTO orders VALUES (1)")
-    assert len(shop.execute(JOBS).fetchall()) == 1
+    assert_added("receipt", queue="mail", count=1, connection=shop)
     shop.rollback()
-    assert sql.all(JOBS) == []
     assert sql.value("SELECT count(*) FROM pgqueue.job") == 0
 
 
@@ -93,11 +93,15 @@ def test_an_update_that_pays_nothing_adds_nothing(
 
 def test_a_worker_runs_what_a_trigger_added(shop: psycopg.Connection, dsn: str) -> None:
     shop.execute("INSERT INTO orders VALUES (7)")
+    [run] = run_pending(lambda job: job.data["order"], queue="mail", connection=shop)
+    assert (run.job.name, run.result) == ("receipt", 7)
+    shop.rollback()
+    shop.execute("INSERT INTO orders VALUES (8)")
     shop.commit()
     Worker("mail", lambda job: job.data["order"], dsn=dsn).run(drain=True)
     with Queue("mail", dsn=dsn) as queue:
         [job] = queue.jobs("completed")
-    assert (job.name, job.result) == ("receipt", 7)
+    assert (job.name, job.result) == ("receipt", 8)
 
 
 def test_a_role_without_rights_can_add_through_a_definers_trigger(

@@ -22,6 +22,7 @@ from pgqueue import (
 )
 from pgqueue.db.run import run
 from pgqueue.ops import maintenance, schedules
+from pgqueue.testing import travel
 from pgqueue.worker import executor
 from pgqueue.worker.cancelling import Cancelling
 from pgqueue.worker.session import Session
@@ -190,8 +191,7 @@ def test_a_job_whose_worker_died_is_cancelled_instead_of_run_again(
     worker = HandWorker(dsn, "work")
     worker.claim()
     assert queue.cancel(job.id).state == "active"
-    worker.miss_heartbeats()
-    sql.run("UPDATE pgqueue.lease SET claimed_at = claimed_at - interval '1 hour'")
+    travel(hours=1, connection=sql.connection)
     maintain(sql, worker.queue_id)
     assert (queue.get(job.id).state, queue.get(job.id).error) == ("failed", "cancelled")
     assert sql.value("SELECT count(*) FROM pgqueue.cancelled") == 0

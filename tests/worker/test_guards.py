@@ -12,6 +12,7 @@ from claims import HandWorker
 from pgqueue import NewJob, Queue, Worker
 from pgqueue.db.run import run
 from pgqueue.ops import maintenance
+from pgqueue.testing import travel
 from waiting import until, until_async
 from working import Facts, Heard, drain
 
@@ -179,8 +180,7 @@ def test_whoever_locks_the_lease_first_decides_finish_before_recover(
     mine, other = hands
     job = queue.add("n")
     claimed = mine.claim()
-    sql.run("UPDATE pgqueue.lease SET claimed_at = claimed_at - interval '1 minute'")
-    mine.miss_heartbeats()
+    travel(minutes=1, connection=sql.connection)
     with mine.connection.transaction():
         assert mine.finish(claimed) == [job.id]
         sweep, found = in_background(
@@ -199,8 +199,7 @@ def test_whoever_locks_the_lease_first_decides_recover_before_finish(
     mine, other = hands
     job = queue.add("n")
     claimed = mine.claim()
-    sql.run("UPDATE pgqueue.lease SET claimed_at = claimed_at - interval '1 minute'")
-    mine.miss_heartbeats()
+    travel(minutes=1, connection=sql.connection)
     with other.connection.transaction():
         recovered = run(other.connection, maintenance.recover(1), "pgqueue")
         assert [one.job_id for one in recovered] == [job.id]

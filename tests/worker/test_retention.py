@@ -10,6 +10,7 @@ from claims import HandWorker
 from pgqueue import KeepJobs, NewJob, Queue, Worker
 from pgqueue.db.run import run
 from pgqueue.ops import maintenance
+from pgqueue.testing import travel
 from waiting import until_async
 from working import Facts, drain
 
@@ -151,7 +152,6 @@ def stall(dsn: str, sql: Sql) -> None:
     """Let a worker claim everything and die; no stalls are allowed."""
     dead = HandWorker(dsn, "work")
     dead.claim(100)
-    dead.miss_heartbeats()
-    sql.run("UPDATE pgqueue.lease SET claimed_at = claimed_at - interval '1 minute'")
+    travel(minutes=1, connection=sql.connection)
     assert run(dead.connection, maintenance.recover(0), "pgqueue")
     dead.close()
