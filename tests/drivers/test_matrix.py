@@ -91,7 +91,8 @@ def test_nothing_is_committed_or_closed_and_no_other_connection_is_opened(
     queue.add_bulk([NewJob("n")] * 3, connection=kind.given)
     kind.flows().add(FlowNode("f", queue="paint"), connection=kind.given)
     queue.upsert_schedule("s", every=60, name="n", connection=kind.given)
-    assert sql.value(OTHERS) == before
+    # One that a test before this one had may still be going.
+    assert sql.value(OTHERS) <= before
     kind.execute("INSERT INTO mine VALUES (1)")
     kind.rollback()
     kind.begin()
