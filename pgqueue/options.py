@@ -25,6 +25,7 @@ from pgqueue.types import (
 MAX_NAME: Final = 255
 MAX_PRIORITY: Final = 2_097_151
 MAX_ATTEMPTS: Final = 2**31 - 1
+MAX_SIZE: Final = 2**30
 INSTANTS: Final = range(1970, 9999)
 """The years that a job may wait for: PostgreSQL's and Python's calendars have both."""
 
@@ -120,12 +121,17 @@ def check_instant(option: str, value: object) -> datetime:
 def encode_job(job: NewJob, limit: int = payload.MAX_BYTES) -> str:
     """Return one element of what `pgqueue.add_jobs` takes.
 
+    Args:
+        limit: the largest data, in bytes of JSON, of a job that does not say.
+
     Raises:
         ConfigError: an option is out of its range.
         PayloadError: the data cannot be stored.
     """
     if not isinstance(job, NewJob):
         raise ConfigError.bad("jobs", job, "NewJob(name, data, …) items")
+    if job.size_limit is not None:
+        limit = check_int("size_limit", job.size_limit, 1, MAX_SIZE)
     name = json.dumps(check_name(job.name))
     data = payload.encode(job.data, f"data of job {job.name!r}", limit)
     asked = asked_options(job)

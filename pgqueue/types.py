@@ -143,6 +143,7 @@ class NewJob:
     remove_on_fail: Keep | None = None
     keep_logs: int | None = None
     stack_limit: int | None = None
+    size_limit: int | None = None
     headers: Mapping[str, str] | None = None
     tags: Sequence[str] = ()
 
@@ -179,6 +180,7 @@ class FlowNode:
     remove_on_fail: Keep | None = None
     keep_logs: int | None = None
     stack_limit: int | None = None
+    size_limit: int | None = None
     headers: Mapping[str, str] | None = None
     tags: Sequence[str] = ()
 

@@ -22,6 +22,7 @@ from pgqueue.cli.params import (
     yes_option,
 )
 from pgqueue.cli.queue_view import find_queue
+from pgqueue.cli.retention import EXAMPLE, RULE
 from pgqueue.errors import JobNotFound
 from pgqueue.flow import FlowProducer
 from pgqueue.queue import Queue
@@ -58,7 +59,14 @@ command.add_command(search)
 @click.option("--dedup", metavar="ID", help="One job stands for all with this id.")
 @click.option("--dedup-ttl", type=DURATION, help="For so long, finished or not.")
 @click.option("--dedup-replace", is_flag=True, help="Replace it while it is delayed.")
+@click.option("--dedup-extend", is_flag=True, help="Each add starts the time anew.")
+@click.option("--dedup-keep-last", is_flag=True, help="While it runs, keep the last.")
+@click.option("--group", help="Its group; groups take turns.")
 @click.option("--keep-logs", type=int, help="Keep so many log lines.")
+@click.option("--stack-limit", type=int, help="Keep so many failed attempts.")
+@click.option("--size-limit", type=int, help="The largest data, in bytes.")
+@click.option("--remove-on-complete", type=RULE, help=f"If it completes: {EXAMPLE}.")
+@click.option("--remove-on-fail", type=RULE, help="The same if it fails.")
 @click.option("--header", "headers", type=HEADER, multiple=True, help="name=value")
 @click.option("--tag", "tags", multiple=True, help="A word to find it by.")
 @json_option
@@ -68,6 +76,8 @@ def add(queue: str, name: str, data: Any, *, as_json: bool, **options: Any) -> N
         options.pop("dedup"),
         options.pop("dedup_ttl"),
         replace=options.pop("dedup_replace"),
+        extend=options.pop("dedup_extend"),
+        keep_last_if_active=options.pop("dedup_keep_last"),
     )
     options["headers"] = dict(options["headers"]) or None
     with Queue(queue, dsn=given_dsn()) as it:
@@ -79,15 +89,13 @@ def add(queue: str, name: str, data: Any, *, as_json: bool, **options: Any) -> N
         say(f"job {job.id} in queue {queue} is {job.state}{due}")
 
 
-def asked_dedup(
-    dedup_id: str | None, ttl: float | None, *, replace: bool
-) -> Dedup | None:
+def asked_dedup(dedup_id: str | None, ttl: float | None, **flags: bool) -> Dedup | None:
     """Return the rule that the options of `add` make."""
     if dedup_id is None:
-        if ttl is not None or replace:
-            raise click.UsageError("--dedup-ttl and --dedup-replace go with --dedup ID")
+        if ttl is not None or any(flags.values()):
+            raise click.UsageError("what begins with --dedup- goes with --dedup ID")
         return None
-    return Dedup(dedup_id, ttl=ttl, replace=replace)
+    return Dedup(dedup_id, ttl=ttl, **flags)
 
 
 @command.command("show")

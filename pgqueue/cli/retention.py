@@ -40,11 +40,14 @@ class Rule(AnyParam):
         return KeepJobs(**found)
 
 
+RULE: Final = Rule()
+
+
 @click.command("retention")
 @click.argument("queue")
-@click.option("--completed", type=Rule(), help=f"Completed jobs: {EXAMPLE}.")
-@click.option("--failed", type=Rule(), help="The same for failed jobs.")
-@click.option("--events", type=Rule(), help="The same for events.")
+@click.option("--completed", type=RULE, help=f"Completed jobs: {EXAMPLE}.")
+@click.option("--failed", type=RULE, help="The same for failed jobs.")
+@click.option("--events", type=RULE, help="The same for events.")
 @json_option
 def retention(
     queue: str,

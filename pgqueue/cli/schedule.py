@@ -8,6 +8,7 @@ import click
 
 from pgqueue.cli.output import confirm, instant, note, print_json, say
 from pgqueue.cli.params import (
+    BACKOFF,
     DATA,
     DURATION,
     INSTANT,
@@ -17,6 +18,7 @@ from pgqueue.cli.params import (
     yes_option,
 )
 from pgqueue.cli.queue_view import find_queue
+from pgqueue.cli.retention import EXAMPLE, RULE
 from pgqueue.cli.schedule_view import plain, show_schedule, show_schedules
 from pgqueue.errors import ScheduleNotFound
 from pgqueue.queue import Queue
@@ -87,9 +89,13 @@ def show(queue: str, key: str, *, count: int, as_json: bool) -> None:
 @click.option("--priority", default=0, help="0 first, then 1, and so on.")
 @click.option("--lifo", is_flag=True, help="Go before those that wait already.")
 @click.option("--attempts", default=1, help="How many runs each job may have.")
-@click.option("--backoff", type=DURATION, help="The wait before a retry.")
+@click.option("--backoff", type=BACKOFF, help="The wait before a retry, or its name.")
 @click.option("--timeout", type=DURATION, help="How long one run may take.")
 @click.option("--expires", type=DURATION, help="Do not start a job later than this.")
+@click.option("--group", help="The group of its jobs; groups take turns.")
+@click.option("--tag", "tags", multiple=True, help="A word to find its jobs by.")
+@click.option("--remove-on-complete", type=RULE, help=f"Of its jobs: {EXAMPLE}.")
+@click.option("--remove-on-fail", type=RULE, help="The same for those that fail.")
 @json_option
 def set_(queue: str, key: str, data: Any, *, as_json: bool, **options: Any) -> None:
     """Make a schedule, or replace one; DATA is JSON, or - for stdin."""

@@ -58,6 +58,7 @@ class PgQueueTask(base.Task):
     remove_on_fail: Keep | None = None
     keep_logs: int | None = None
     stack_limit: int | None = None
+    size_limit: int | None = None
     headers: Mapping[str, str] | None = None
     tags: Sequence[str] | None = None
 

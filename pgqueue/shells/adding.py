@@ -52,6 +52,7 @@ class Adding(Shell):
         remove_on_fail: Keep | None = None,
         keep_logs: int | None = None,
         stack_limit: int | None = None,
+        size_limit: int | None = None,
         headers: Mapping[str, str] | None = None,
         tags: Sequence[str] = (),
         connection: Any = None,
@@ -61,7 +62,7 @@ class Adding(Shell):
 
         Args:
             name: what kind of job it is, 1 to 255 characters.
-            data: what the handler gets: anything JSON can say, up to `size_limit`.
+            data: what the handler gets: anything JSON can say, up to *size_limit*.
             delay: do not start before this long from now, by the database's clock.
             run_at: do not start before this instant; not together with *delay*.
             priority: 0 to 2 097 151; 0 goes first, then 1, the highest, and so on.
@@ -87,6 +88,7 @@ class Adding(Shell):
             remove_on_fail: retention when it fails for good.
             keep_logs: how many log lines are kept, the newest; all by default.
             stack_limit: how many failed attempts are kept, the newest; all by default.
+            size_limit: the largest data in bytes of JSON; that of the queue by default.
             headers: texts by name that go with the job, such as a trace context.
             tags: words to find it by.
             connection: a connection, cursor or session whose transaction the job
@@ -121,6 +123,7 @@ class Adding(Shell):
             remove_on_fail=remove_on_fail,
             keep_logs=keep_logs,
             stack_limit=stack_limit,
+            size_limit=size_limit,
             headers=headers,
             tags=tags,
         )
@@ -205,6 +208,7 @@ class AsyncAdding(AsyncShell):
         remove_on_fail: Keep | None = None,
         keep_logs: int | None = None,
         stack_limit: int | None = None,
+        size_limit: int | None = None,
         headers: Mapping[str, str] | None = None,
         tags: Sequence[str] = (),
         connection: Any = None,
@@ -233,6 +237,7 @@ class AsyncAdding(AsyncShell):
             remove_on_fail=remove_on_fail,
             keep_logs=keep_logs,
             stack_limit=stack_limit,
+            size_limit=size_limit,
             headers=headers,
             tags=tags,
         )

@@ -35,7 +35,7 @@ class Caller:
         given.check_pool(pool, ConnectionPool, dsn)
         self._pool = pool
         self._settings = Settings.load(dsn)
-        self._limit = options.check_int("size_limit", size_limit, 1, 2**30)
+        self._limit = options.check_int("size_limit", size_limit, 1, options.MAX_SIZE)
 
     def close(self) -> None:
         """Close this process's connections to the database, if no queue needs them.
@@ -119,7 +119,7 @@ class AsyncCaller:
         given.check_pool(pool, AsyncConnectionPool, dsn)
         self._pool = pool
         self._settings = Settings.load(dsn)
-        self._limit = options.check_int("size_limit", size_limit, 1, 2**30)
+        self._limit = options.check_int("size_limit", size_limit, 1, options.MAX_SIZE)
 
     async def close(self) -> None:
         """Close this process's connections to the database, if no queue needs them."""

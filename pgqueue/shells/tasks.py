@@ -59,6 +59,7 @@ class JobOptions(TypedDict, total=False):
     remove_on_fail: Keep | None
     keep_logs: int | None
     stack_limit: int | None
+    size_limit: int | None
     headers: Mapping[str, str] | None
     tags: Sequence[str]
     connection: Any

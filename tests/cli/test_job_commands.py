@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pgqueue import FlowNode, FlowProducer, Worker
+from claims import HandWorker
+from pgqueue import FlowNode, FlowProducer, KeepJobs, Worker
 
 if TYPE_CHECKING:
     from cli.conftest import Cli
+    from conftest import Sql
     from pgqueue import Queue
 
 
@@ -40,8 +43,51 @@ def test_add_takes_what_the_job_model_added(cli: Cli, queue: Queue) -> None:
     assert (job.backoff, job.tags) == ("mine", ("red", "blue"))
     assert job.headers == {"trace": "00-1"}
     assert cli(*call).json["id"] == job.id
-    refused = cli("job", "add", "paint", "x", "--dedup-ttl", "5m").complaint
-    assert "--dedup ID" in refused
+    for alone in (["--dedup-ttl", "5m"], ["--dedup-extend"], ["--dedup-keep-last"]):
+        assert "--dedup ID" in cli("job", "add", "paint", "x", *alone).complaint
+
+
+def test_add_takes_groups_and_what_is_kept(cli: Cli, queue: Queue, sql: Sql) -> None:
+    kept = "--remove-on-complete age=1h,count=5 --remove-on-fail none --stack-limit 2"
+    call = ("job", "add", "paint", "x", "--group", "tenant-7", *kept.split(), "--json")
+    job = queue.get(cli(*call).json["id"])
+    assert job.group == "tenant-7"
+    assert job.remove_on_complete == KeepJobs(age=3600, count=5)
+    assert job.remove_on_fail == KeepJobs()
+    assert sql.value("SELECT options ->> 'stack_limit' FROM pgqueue.job") == "2"
+    large = ("job", "add", "paint", "x", '"four"', "--size-limit", "5")
+    assert "over the limit of 5" in cli(*large).complaint
+
+
+def test_add_debounces_and_keeps_the_last(cli: Cli, queue: Queue, sql: Sql) -> None:
+    one = [
+        "job",
+        "add",
+        "paint",
+        "x",
+        "1",
+        "--delay",
+        "1h",
+        "--dedup",
+        "one",
+        "--dedup-ttl",
+        "1m",
+    ]
+    one += ["--dedup-replace", "--dedup-extend"]
+    cli(*one)
+    until = sql.value("SELECT expires_at FROM pgqueue.dedup")
+    cli(*one)
+    assert sql.value("SELECT expires_at FROM pgqueue.dedup") > until
+    assert queue.count() == 1
+    worker = HandWorker(queue._settings.dsn or "")
+    last = ["job", "add", "paint", "x", "2", "--dedup", "two", "--dedup-keep-last"]
+    cli(*last)
+    worker.claim()
+    cli(*last)
+    worker.close()
+    assert sql.value(
+        "SELECT next IS NOT NULL FROM pgqueue.dedup WHERE dedup_id = 'two'"
+    )
 
 
 def test_add_says_the_id_and_the_state(cli: Cli) -> None:
@@ -195,6 +241,27 @@ def test_retry_all_says_how_many(cli: Cli, queue: Queue) -> None:
         "0 jobs of queue paint are waiting again\n"
     )
     assert "--all" in cli("job", "retry", "paint").complaint
+
+
+def test_retry_all_takes_some_of_those_that_failed(
+    cli: Cli, queue: Queue, dsn: str, sql: Sql
+) -> None:
+    ids = [queue.add(name).id for name in "abab"]
+    worker = HandWorker(dsn)
+    worker.fail(worker.claim(4))
+    worker.close()
+    age = "UPDATE pgqueue.finished SET finished_at = finished_at - interval '1 day'"
+    sql.run(f"{age} WHERE job_id = %s", [ids[1]])
+    before = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    every = ("job", "retry", "paint", "--all", "--json")
+    assert cli(*every, "--name", "a", "--before", before).json == {"retried": 0}
+    assert cli(*every, "--before", before).json == {"retried": 1}
+    assert cli(*every, "--name", "a", "--limit", "1").json == {"retried": 1}
+    assert [job.id for job in queue.jobs("waiting")] == [ids[1], ids[0]]
+    assert queue.get(ids[0]).attempt == 1
+    assert cli(*every, "--reset-attempts").json == {"retried": 2}
+    assert queue.get(ids[3]).attempt == 0
+    assert "--all" in cli("job", "retry", "paint", "1", "--name", "a").complaint
 
 
 def test_logs_go_on_where_they_ended(cli: Cli, queue: Queue) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pgqueue import KeepJobs
+
 if TYPE_CHECKING:
     from cli.conftest import Cli
     from pgqueue import Queue
@@ -44,6 +46,15 @@ def test_every_option_of_a_rule_is_taken(cli: Cli) -> None:
     ).json
     assert (made["offset"], made["limit"], made["missed"]) == (300, 9, "all")
     assert made["next_at"] == "2090-01-01T00:05:00+00:00"
+
+
+def test_its_jobs_have_the_options_of_its_template(cli: Cli, queue: Queue) -> None:
+    given = "--every 1h --group g --tag x --backoff mine --remove-on-complete count=5"
+    cli("schedule", "set", "paint", "a", *given.split(), "--remove-on-fail", "age=1d")
+    [job] = queue.jobs("delayed")
+    assert (job.group, job.tags, job.backoff) == ("g", ("x",), "mine")
+    assert job.remove_on_complete == KeepJobs(count=5)
+    assert job.remove_on_fail == KeepJobs(age=86400)
 
 
 def test_a_schedule_is_paused_resumed_and_removed(cli: Cli, queue: Queue) -> None:

@@ -209,3 +209,23 @@ async def test_a_published_event_needs_a_name(made: Made) -> None:
     with pytest.raises(ValueError, match="eventName"):
         await producer.publishEvent({"text": "hello"})
     await producer.close()
+
+
+async def test_a_delayed_job_is_told_with_its_time_in_milliseconds(
+    made: Made, queue: Queue
+) -> None:
+    heard = Heard(made.events(lastEventId="0"), "delayed")
+    job = await queue.add("paint", 1, {"delay": 60_000})
+    [(_, args, _)] = await heard.wait()
+    assert abs(args["delay"] - (job.timestamp or 0) - 60_000) <= 1
+    await job.changeDelay(120_000)
+    [_, (_, args, event_id)] = await heard.wait(2)
+    assert abs(args["delay"] - int(event_id.split("-")[0]) - 120_000) <= 1
+
+    async def fails(job: Job, token: str) -> None:
+        raise RuntimeError("Failed")
+
+    await queue.add("paint", 2, {"attempts": 2, "backoff": 60_000})
+    made.worker(fails)
+    (_, args, event_id) = (await heard.wait(3))[-1]
+    assert abs(args["delay"] - int(event_id.split("-")[0]) - 60_000) <= 1000

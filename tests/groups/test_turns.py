@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pgqueue import NewJob, Queue, Worker
+from pgqueue.worker.session import Session
 from working import drain
 
 if TYPE_CHECKING:
+    import pytest
+
     from conftest import Sql
 
 
@@ -80,9 +83,21 @@ async def test_many_groups_with_a_job_each_are_all_served(
 
 
 async def test_a_queue_without_groups_is_claimed_from_as_before(
-    dsn: str, queue: Queue, sql: Sql
+    dsn: str, queue: Queue, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    sent: list[str] = []
+    exchange = Session.exchange
+
+    async def noted(session: Session, statements: Any) -> Any:
+        sent.extend(one.name for one in statements)
+        return await exchange(session, statements)
+
+    monkeypatch.setattr(Session, "exchange", noted)
     queue.add_bulk([NewJob("n", {"group": "no"})] * 5)
     ran = await run(dsn)
     assert ran.groups == "- - - - -"
+    assert "claim_jobs" in sent
+    assert not [
+        one for one in sent if "group" in one or one in ("form_line", "lock_limits")
+    ]
     assert not sql.value("SELECT grouped FROM pgqueue.queue WHERE name = 'work'")

@@ -10,7 +10,7 @@ import pytest
 from isolated_handlers import meets_a_limit_once
 from pgqueue import AsyncQueue, NewJob, Queue, RateLimited, Worker
 from pgqueue.worker.session import Session
-from waiting import until_async
+from waiting import SOON, until_async
 from working import Facts, at_rest, drain, work_for
 
 if TYPE_CHECKING:
@@ -167,6 +167,29 @@ async def test_a_worker_that_sleeps_hears_of_limits_that_change(
         queue.set_concurrency(1)
         queue.add("work")
         await until_async(lambda: queue.counts().completed == 2, timeout=2)
+
+
+async def test_a_rate_is_changed_while_a_worker_waits_for_its_window(
+    dsn: str, queue: Queue, facts: Facts
+) -> None:
+    queue.set_rate_limit(1, 3600)
+    queue.add_bulk([NewJob("work")] * 4)
+
+    async def stands_still(completed: int) -> None:
+        await until_async(lambda: queue.counts().completed == completed, timeout=SOON)
+        await work_for(0.2)
+        assert queue.counts().completed == completed
+
+    async with Worker("work", noop, dsn=dsn):
+        await at_rest(facts)
+        await stands_still(1)
+        queue.set_rate_limit(3, 3600)
+        await stands_still(3)
+        queue.set_rate_limit(None)
+        await stands_still(4)
+        queue.set_rate_limit(1, 3600)
+        queue.add_bulk([NewJob("work")] * 2)
+        await stands_still(5)
 
 
 async def test_a_queue_without_limits_costs_no_statement_more(

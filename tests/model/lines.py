@@ -33,6 +33,7 @@ class LineBooks(DedupBooks):
         grouped: the queues that have ever had a job of a group.
         lines: the groups that stand in line, the next one first; only claims write it.
         out: those that are out of line, and until when.
+        holds: the groups whose jobs met a limit, and until when they are held.
         arrivals: what the next claim takes in: a group, or None for all, and whether it
             may do more than before.
     """
@@ -44,6 +45,7 @@ class LineBooks(DedupBooks):
     out: dict[Place, float] = field(default_factory=dict)
     arrivals: dict[str, list[tuple[str | None, bool]]] = field(default_factory=dict)
     group_starts: list[tuple[Place, float]] = field(default_factory=list)
+    holds: dict[Place, float] = field(default_factory=dict)
 
     def arrive(self, queue: str, group: str | None, *, again: bool) -> None:
         """Note what the next claim is to take in, once, if it looks for groups."""
@@ -77,8 +79,23 @@ class LineBooks(DedupBooks):
     def running_of(self, queue: str, group: str) -> int:
         return sum(job.group == group for job in self.of(queue, "active"))
 
+    def hold(self, job: Record, delay: float) -> None:
+        """Let nothing of a job's group start for a while; of its queue if it has none."""
+        until = self.now + delay
+        if job.group is None:
+            self.until[job.queue] = max(until, self.until.get(job.queue, until))
+        else:
+            place = (job.queue, job.group)
+            self.holds[place] = max(until, self.holds.get(place, until))
+
+    def held(self) -> set[Place]:
+        """Return the groups that are held now."""
+        return {place for place, until in self.holds.items() if until > self.now}
+
     def starts_left(self, queue: str, group: str) -> float:
         """Return how many jobs of a group may start in this window."""
+        if (queue, group) in self.held():
+            return 0
         starts = self.allowed(queue, group).starts
         if starts is None:
             return EVER
@@ -105,6 +122,7 @@ class LineBooks(DedupBooks):
                 until <= self.now
                 or {group, None} & more
                 or (until == EVER and self.free(queue, group) > 0)
+                or (until == EVER and (queue, group) in self.held())
             ):
                 del self.out[queue, group]
                 fresh.add(group)
@@ -129,7 +147,9 @@ class LineBooks(DedupBooks):
                 continue
             if len(self.line(queue, group)) > count:
                 if self.starts_left(queue, group) <= count:
-                    self.out[queue, group] = self.now + WINDOW
+                    held = self.holds.get((queue, group), 0.0)
+                    window = held if held > self.now else self.now + WINDOW
+                    self.out[queue, group] = window
                 elif self.free(queue, group) <= count:
                     self.out[queue, group] = EVER
                 else:
@@ -153,3 +173,6 @@ class LineBooks(DedupBooks):
         self.own = {place: one for place, one in self.own.items() if place[0] != queue}
         self.common.pop(queue, None)
         self.group_starts = [s for s in self.group_starts if s[0][0] != queue]
+        self.holds = {
+            place: at for place, at in self.holds.items() if place[0] != queue
+        }

@@ -61,6 +61,12 @@ ASKED["lines"] = """
 ASKED["limits"] = """
     SELECT q.name, l."group", l.paused, l.concurrency, l.rate_max
     FROM pgqueue.group_limit l JOIN pgqueue.queue q ON q.id = l.queue_id
+    WHERE l.paused OR num_nonnulls(l.concurrency, l.rate_max) > 0
+"""
+ASKED["holds"] = """
+    SELECT q.name, l."group" FROM pgqueue.group_limit l
+    JOIN pgqueue.queue q ON q.id = l.queue_id
+    WHERE l.limited_until > clock_timestamp()
 """
 ASKED["starts"] = """
     SELECT q.name, r."group", sum(r.count) FROM pgqueue.group_rate r
@@ -159,6 +165,7 @@ def check_groups(found: dict[str, list[Any]], books: ScheduleBooks) -> None:
         for place, one in books.own.items()
         if one != Allowed()
     }
+    assert set(found["holds"]) == books.held()
     counted = Counter(place for place, at in books.group_starts if at == books.now)
     assert {row[:2]: row[2] for row in found["starts"]} == counted
 

@@ -17,7 +17,14 @@ from pgqueue.db.run import run
 from pgqueue.ops import maintenance
 from pgqueue.ops.releasing import release
 from pgqueue.worker.executor import prepare
-from pgqueue.worker.outcome import COMPLETED, RELEASED, Expired, Outcome, failed
+from pgqueue.worker.outcome import (
+    COMPLETED,
+    RELEASED,
+    Expired,
+    Outcome,
+    failed,
+    interrupted,
+)
 
 if TYPE_CHECKING:
     from model.records import Record
@@ -25,8 +32,13 @@ if TYPE_CHECKING:
     from pgqueue.worker.active_job import ActiveJob
 
 endings = st.sampled_from(
-    ["completed", "result", "failed", "again", "later", "released", "children"]
+    [
+        *("completed", "result", "failed", "again", "later", "released", "children"),
+        *("limited", "cut off"),
+    ]
 )
+HOLD = 1000.0
+"""For how long a handler that meets a limit holds up others."""
 
 
 class Running(Telling, Grouping):
@@ -152,14 +164,17 @@ class Running(Telling, Grouping):
             "retry": Outcome("retry", reason="it broke", delay=delay),
             "later": Outcome("later", delay=delay),
             "released": RELEASED,
+            "limited": Outcome("limited", hold=HOLD),
+            "cut off": interrupted(active, 1),
             "children": failed(active, WaitForChildren()),
         }[ending]
 
     def note(self, job: Record, outcome: Outcome) -> int | None:
         """Enter an outcome in the books; return who may go on."""
         books, ending = self.books, outcome.ending
+        job.stalled += outcome.interrupted
         if ending in ("completed", "failed"):
-            return books.finish(job, ending, outcome.reason)
+            return books.finish(job, ending, outcome.reason or "")
         if ending == "children":
             job.attempt -= 1
             books.put(job, "waiting_children")
@@ -168,7 +183,9 @@ class Running(Telling, Grouping):
             job.fail(outcome.reason)
         else:
             job.attempt -= 1
-        job.due = books.now + outcome.delay if ending != "released" else None
+        if ending == "limited":
+            books.hold(job, HOLD)
+        job.due = books.now + outcome.delay if outcome.delay else None
         books.ready(job)
         return None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pgqueue import ConfigError, Counts, Histogram, Worker
-from working import drain
+from working import drain, work_for
 
 if TYPE_CHECKING:
     from claims import HandWorker
@@ -97,6 +97,29 @@ def test_a_minute_tells_what_was_done_in_it(queue: Queue, sql: Sql) -> None:
     assert sql.value("SELECT count(DISTINCT worker_id) FROM pgqueue.metric") == 2
     with pytest.raises(ConfigError):
         queue.metrics(0)
+
+
+def test_a_minute_tells_how_long_jobs_have_waited_and_run(
+    queue: Queue, sql: Sql
+) -> None:
+    async def handler(job: Any) -> None:
+        await work_for(0.06)
+
+    for _ in range(3):
+        queue.add("plain")
+    # These have waited for something else.
+    queue.add("first", lifo=True)
+    queue.promote(queue.add("later", delay=60).id)
+    sql.run("UPDATE pgqueue.job SET created_at = created_at - interval '1 hour'")
+    asyncio.run(drain(Worker("paint", handler, dsn=queue._settings.dsn)))
+    found = queue.metrics()
+    assert sum(minute.latency.total for minute in found) == 3
+    assert sum(minute.duration.total for minute in found) == 5
+    for minute in found:
+        assert (minute.duration.quantile(0.0) or 1) >= 0.06
+        assert (minute.duration.quantile(1.0) or 0) < 3600
+        assert (minute.latency.quantile(0.0) or 3600) >= 3600
+        assert (minute.latency.quantile(1.0) or 0) < 3 * 3600
 
 
 def test_old_minutes_are_removed(queue: Queue, sql: Sql) -> None:

@@ -1,4 +1,4 @@
-"""A removal of many jobs is many short transactions, and may be cut off anywhere."""
+"""A change of many jobs is many short transactions, and may be cut off anywhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from claims import HandWorker
 from invariants import assert_consistent
 from pgqueue import AsyncQueue, DatabaseUnavailable, NewJob
 from proxy import Proxy
@@ -39,4 +40,25 @@ async def test_a_removal_that_is_killed_leaves_whole_jobs_and_can_go_on(
         proxy.eat = lambda *_: False
         await CALLS[call](queue)
         assert sql.value(JOBS) == 0
+        assert_consistent(sql)
+
+
+@pytest.mark.parametrize("call", ["retry_all", "promote_all"])
+async def test_a_move_of_many_that_is_killed_leaves_whole_jobs_and_can_go_on(
+    dsn: str, sql: Sql, call: str
+) -> None:
+    waiting = "SELECT count(*) FROM pgqueue.ready"
+    delay = 3600 if call == "promote_all" else None
+    async with Proxy(dsn) as proxy, AsyncQueue("paint", dsn=proxy.dsn) as queue:
+        await queue.add_bulk([NewJob("n", delay=delay)] * 2500)
+        worker = HandWorker(dsn)
+        worker.fail(worker.claim(2500))
+        worker.close()
+        proxy.eat = lambda *_: sql.value(waiting) > 0
+        with pytest.raises(DatabaseUnavailable, match="may or may not have been"):
+            await getattr(queue, call)()
+        assert sql.value(waiting) == 1000, "what was moved before stays moved"
+        assert_consistent(sql)
+        proxy.eat = lambda *_: False
+        assert await getattr(queue, call)() == 1500
         assert_consistent(sql)

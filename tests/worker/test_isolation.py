@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 import slow_to_import
@@ -29,6 +30,18 @@ handlers = pytest.mark.parametrize("handler", HANDLERS)
 
 async def drain(worker: Worker) -> None:
     await worker.serve(drain=True)
+
+
+def children_of_workers() -> set[psutil.Process]:
+    """Return the processes that were started here for jobs, and live."""
+    found = set()
+    for each in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if each.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(
+                each.cmdline()
+            ):
+                found.add(each)
+    return found
 
 
 @handlers
@@ -80,6 +93,22 @@ async def test_a_run_that_exceeds_its_timeout_is_killed(
     await drain(worker)
     assert "timeout of 1 s" in (queue.get(job.id).error or "")
     assert queue.get(after.id).state == "completed"
+
+
+@pytest.mark.parametrize("how", ["timeout", "cancel"])
+async def test_what_is_stopped_ends_with_its_process(
+    dsn: str, queue: Queue, how: str
+) -> None:
+    before = children_of_workers()
+    job = queue.add("x", "hang", timeout=1 if how == "timeout" else None)
+    worker = Worker("work", by_kind, isolation="process", lease=1.5, dsn=dsn)
+    async with worker:
+        await until_async(lambda: children_of_workers() - before)
+        [child] = children_of_workers() - before
+        if how == "cancel":
+            queue.cancel(job.id)
+        await until_async(lambda: queue.get(job.id).state == "failed")
+        await until_async(lambda: child not in children_of_workers())
 
 
 async def test_a_timeout_does_not_count_the_start_of_the_process(
@@ -142,22 +171,12 @@ def test_a_handler_that_no_child_can_import_is_refused(dsn: str) -> None:
 
 
 async def test_a_stopped_worker_leaves_no_child(dsn: str, queue: Queue) -> None:
-    import psutil  # noqa: PLC0415
-
-    before = set(psutil.Process().children(recursive=True))
+    before = children_of_workers()
     queue.add("x", "hang")
     worker = Worker("work", by_kind, isolation="process", shutdown_timeout=0.1, dsn=dsn)
     async with worker:
         await until_async(lambda: queue.counts().active == 1)
-    await until_async(
-        lambda: (
-            not [
-                each
-                for each in psutil.Process().children(recursive=True)
-                if each not in before and "spawn_main" in " ".join(each.cmdline())
-            ]
-        )
-    )
+    await until_async(lambda: not children_of_workers() - before)
     assert queue.counts().waiting == 1
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgqueue import ConfigError, Queue, Worker
+from pgqueue import Backoff, ConfigError, NewJob, Queue, Worker
 from pgqueue.testing import travel
 from pgqueue.worker import strategies
 from working import KINDS, Heard, drain, handler_of
@@ -166,6 +166,36 @@ async def test_a_job_that_expired_fails_and_its_handler_is_not_called(
     ((_, error),) = heard.of("failed")
     assert not error.will_retry
     assert queue.get(fresh.id).state == "completed"
+
+
+@each_kind
+async def test_an_instant_that_is_over_is_too_late_as_well(
+    dsn: str, queue: Queue, kind: str
+) -> None:
+    now = datetime.now(UTC)
+    late = queue.add("late", expires=now - timedelta(minutes=5))
+    fresh = queue.add("fresh", expires=now + timedelta(minutes=5))
+    called: list[str] = []
+    body = handler_of(kind, lambda job: called.append(job.name))
+    await drain(Worker("work", body, dsn=dsn))
+    assert called == ["fresh"]
+    assert queue.get(late.id).error == "expired before a worker could start it"
+    assert queue.get(fresh.id).state == "completed"
+
+
+async def test_jitter_spreads_the_retries_of_many(dsn: str, queue: Queue) -> None:
+    backoff = Backoff.fixed(1000, jitter=0.5)
+    jobs = queue.add_bulk([NewJob("n", attempts=2, backoff=backoff)] * 20)
+    await drain(Worker("work", handler_of("def", broken), dsn=dsn))
+    waits = []
+    for job in queue.jobs("delayed"):
+        [failed] = queue.attempts(job.id)
+        assert job.run_at
+        waits.append((job.run_at - failed.finished_at).total_seconds())
+    assert len(waits) == len(jobs)
+    # A second for the two clock readings of a statement.
+    assert all(499 < wait < 1001 for wait in waits)
+    assert max(waits) - min(waits) > 100
 
 
 async def test_a_retry_that_would_start_too_late_is_not_made(

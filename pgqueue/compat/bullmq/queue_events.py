@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from pgqueue.compat.bullmq import reading
 from pgqueue.compat.bullmq.emitter import EventEmitter
 from pgqueue.compat.bullmq.known import check_options
 from pgqueue.compat.bullmq.link import Bell, Link, neighbours
+from pgqueue.compat.bullmq.units import millis
 from pgqueue.compat.bullmq.unsupported import ENDPOINT, Explained
 from pgqueue.errors import ConfigError
 from pgqueue.ops import events
@@ -127,6 +129,8 @@ class QueueEvents(EventEmitter, Explained):
                 await self.link.walk(self._reader.subscribe())
                 return True
             await self._learn([event for event, _ in page])
+            delayed = [one.job_id for one, _ in page if one.name == "delayed"]
+            dues = await self.link.read(reading.dues(self.link.queue, delayed))
         except Exception as error:  # noqa: BLE001  the next one tries again
             self.emit("error", error)
             await asyncio.sleep(FAILURE)
@@ -135,7 +139,7 @@ class QueueEvents(EventEmitter, Explained):
             if self.closing:
                 break
             self._reader.hand(place)
-            self._tell(event)
+            self._tell(event, dues)
         return bool(page)
 
     async def _learn(self, found: list[Event]) -> None:
@@ -149,7 +153,7 @@ class QueueEvents(EventEmitter, Explained):
             for number in numbers:
                 self._names.setdefault(number, called.get(number, str(number)))
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: Event, dues: Mapping[int, int]) -> None:
         data = event.data if isinstance(event.data, dict) else {}
         name = event.name.replace("_", "-")
         if event.name == CUSTOM:
@@ -162,6 +166,8 @@ class QueueEvents(EventEmitter, Explained):
                 args.setdefault("returnvalue", None)
             if name == "active":
                 args.setdefault("prev", "waiting")
+            if name == "delayed":
+                args["delay"] = due(event, dues)
         event_id = f"{int(event.at.timestamp() * 1000)}-{event.id}"
         self.emit(name, args, event_id)
         if "jobId" in args:
@@ -182,3 +188,14 @@ class QueueEvents(EventEmitter, Explained):
             await self.link.read(events.unsubscribe(self.link.queue, self._consumer))
         await self.link.close()
         self.closed = True
+
+
+def due(event: Event, dues: Mapping[int, int]) -> int | None:
+    """Return when a delayed job is due, in milliseconds; None if that is not known.
+
+    An add does not tell: then it is when the job is due by now.
+    """
+    delay = event.data.get("delay") if isinstance(event.data, dict) else None
+    if delay is None:
+        return dues.get(event.job_id or 0)
+    return millis(event.at + timedelta(seconds=delay))

@@ -271,6 +271,15 @@ def names(queue: str, numbers: Sequence[int]) -> Op[dict[int, str]]:
     return found
 
 
+def dues(queue: str, numbers: Sequence[int | None]) -> Op[dict[int, int]]:
+    """Return when those jobs that are delayed are due, in milliseconds."""
+    if not numbers:
+        return {}
+    rows = yield Statement("get_jobs", {"queue": queue, "job_ids": list(numbers)})
+    found = [jobs.from_row(queue, row) for row in rows]
+    return {job.id: due for job in found if (due := millis(job.run_at)) is not None}
+
+
 def moment() -> Op[datetime]:
     """Return the database's time."""
     rows = yield Statement("read_moment", {})

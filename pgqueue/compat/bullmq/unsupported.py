@@ -70,7 +70,38 @@ NAMES: Final = {
     "disconnect": "use close()",
     "waitUntilReady": "nothing is to be waited for",
     "waitUntilFinished": "listen to QueueEvents, `completed:<id>` and `failed:<id>`",
-    "moveToDelayed": "raise an exception; the job runs again after its backoff",
+    **dict.fromkeys(
+        ("moveToDelayed", "moveToWait"),
+        "raise an exception; the job runs again after its backoff",
+    ),
+    **dict.fromkeys(
+        ("removeChildDependency", "removeUnprocessedChildren"),
+        "remove the children, by queue.remove(id): their parent waits for them no more",
+    ),
+    **dict.fromkeys(
+        ("getIgnoredChildrenFailures", "getFailedChildrenValues"),
+        "ActiveJob.children_failures of pgqueue has them",
+    ),
+    **dict.fromkeys(
+        ("getDeduplicationJobId", "removeDeduplicationKey"),
+        "an add that is ignored returns the job that stands; queue.remove frees its id",
+    ),
+    "clearLogs": "the job option keepLogs bounds the log",
+    "updateJobProgress": "use job.updateProgress(value)",
+    **dict.fromkeys(
+        ("getMeta", "isMaxed"),
+        "use isPaused, getGlobalConcurrency, getGlobalRateLimit and getActiveCount",
+    ),
+    "getVersion": "pgqueue is no release of BullMQ",
+    "recordJobCountsMetric": "AsyncQueue.counts of pgqueue has them",
+    **dict.fromkeys(
+        ("startStalledCheckTimer", "removeOrphanedJobs"),
+        "stalled jobs are found by any worker of any queue, and nothing is orphaned",
+    ),
+    **dict.fromkeys(
+        ("RateLimitError", "rateLimitGroup"),
+        "use queue.rateLimit(ms); a job's own limits are RateLimited of pgqueue",
+    ),
     "discard": "raise UnrecoverableError",
     "addJobLog": "use job.log(text)",
     **dict.fromkeys(("extendLock", "extendLocks", "extendJobLocks"), LEASES),
