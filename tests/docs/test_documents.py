@@ -9,6 +9,8 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
+from pgqueue.shells import site
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -23,6 +25,8 @@ DOCUMENTS = [
 @pytest.fixture
 def _configured(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("PGQUEUE_DSN", dsn)
+    # Tests of Django in the same process have installed its app, the reader has not.
+    monkeypatch.setattr(site, "_places", [])
     return
 
 
