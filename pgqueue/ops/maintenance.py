@@ -8,7 +8,7 @@ from pgqueue.ops.core import Op, Statement, atomic
 from pgqueue.ops.releasing import Parent, overlooked, release
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 BATCH: Final = 1000
 
@@ -24,6 +24,45 @@ class Recovered(NamedTuple):
     rung: object
     parent_queue_id: int | None
     parent_id: int | None
+
+
+class Upkeep(NamedTuple):
+    """What there is to do about one queue, or may be; the first two about all of them.
+
+    Attributes:
+        lost: workers have died.
+        parents: jobs wait for children.
+        scheduled: schedules have pending jobs.
+        followed: events are written.
+        told: there are events, or will be.
+        over: the age of a finished job is over.
+        counted: finished jobs are kept by number.
+        unsettled: there are cancelled jobs, or deduplication ids.
+        rated: groups have a rate, or are held.
+        traced: there are lines of a log, or progress.
+    """
+
+    queue_id: int
+    lost: bool
+    parents: bool
+    scheduled: bool
+    followed: bool
+    told: bool
+    over: bool
+    counted: bool
+    unsettled: bool
+    rated: bool
+    traced: bool
+
+
+def find_upkeep(lows: Mapping[int, float]) -> Op[list[Upkeep]]:
+    """Return what there is to do.
+
+    Args:
+        lows: the queues, and where `prune` is to begin in each.
+    """
+    params = {"queue_ids": list(lows), "lows": list(lows.values())}
+    return [Upkeep(*row) for row in (yield Statement("find_upkeep", params))]
 
 
 @atomic

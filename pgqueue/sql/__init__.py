@@ -24,6 +24,7 @@ PLANNED_ANEW: Final = frozenset(
         "find_ending",
         "find_expired",
         "find_finished",
+        "find_upkeep",
         "find_waiting",
         "get_jobs",
         "list_active",

@@ -78,7 +78,33 @@ class Maintenance:
                 self._emitter.error(error, "maintenance")
 
     async def once(self, connection: AsyncConnection) -> None:
-        """Recover and prune, once."""
+        """Look what there is to do, and do it."""
+        schema = self._settings.schema
+        lows = {one: self._low.get(one, 0.0) for one in self._queues.values()}
+        found = await arun(connection, ops.find_upkeep(lows), schema)
+        if any(one.lost for one in found):
+            await self._recover(connection)
+        scheduled = [one.queue_id for one in found if one.scheduled]
+        if scheduled:
+            for problem in await arun(connection, repair(scheduled), schema):
+                self._emitter.error(PgQueueError(problem), "maintenance of schedules")
+        if any(one.parents for one in found):
+            look = release_forgotten(self._released)
+            self._released = await arun(connection, look, schema)
+        now = asyncio.get_running_loop().time()
+        full = now - self._looked > FULL_LOOK
+        await self._trim_events(connection, found, full=full)
+        await self._write_metrics(connection)
+        if full:
+            for queue_id in self._queues.values():
+                await arun(connection, getters.trim_metrics(queue_id), schema)
+            self._low.clear()
+            self._looked = now
+        for one in found:
+            await self._clean(connection, one, full=full)
+
+    async def _recover(self, connection: AsyncConnection) -> None:
+        """Put back what dead workers held, and tell."""
         schema = self._settings.schema
         recovered = await arun(connection, ops.recover(self._max_stalled), schema)
         for job in recovered:
@@ -86,49 +112,48 @@ class Maintenance:
             self._emitter.emit("stalled", job.job_id)
             if job.failed:
                 self._report_failure(job)
-        for problem in await arun(connection, repair(self._queues.values()), schema):
-            self._emitter.error(PgQueueError(problem), "maintenance of schedules")
         await arun(connection, release(ops.parents_of(recovered)), schema)
-        look = release_forgotten(self._released)
-        self._released = await arun(connection, look, schema)
-        now = asyncio.get_running_loop().time()
-        full = now - self._looked > FULL_LOOK
-        await self._trim_events(connection, full=full)
-        await self._write_metrics(connection)
-        if full:
-            for queue_id in self._queues.values():
-                await arun(connection, getters.trim_metrics(queue_id), schema)
-            self._low.clear()
-            self._looked = now
-        for name, queue_id in self._queues.items():
+
+    async def _clean(
+        self, connection: AsyncConnection, found: ops.Upkeep, *, full: bool
+    ) -> None:
+        """Remove what one queue keeps no longer, and settle what nobody else did."""
+        schema, queue_id = self._settings.schema, found.queue_id
+        pruned = 0
+        if found.over or full:
             low = self._low.get(queue_id, 0.0)
             pruned, low = await arun(connection, ops.prune(queue_id, low), schema)
             self._low[queue_id] = low
+        if found.counted:
             pruned += await arun(connection, ops.trim(queue_id), schema)
+        if found.unsettled:
             await arun(connection, ops.settle_queue(queue_id), schema)
+        if found.rated:
             await arun(connection, groups.trim_rates(queue_id), schema)
+        if found.traced:
             swept = self._swept.get(queue_id, 0)
             op = ops.sweep_traces(queue_id, swept)
             self._swept[queue_id] = await arun(connection, op, schema)
-            if pruned:
-                telemetry.emit("jobs.pruned", queue=name, count=pruned)
+        if pruned:
+            [name] = [name for name, one in self._queues.items() if one == queue_id]
+            telemetry.emit("jobs.pruned", queue=name, count=pruned)
 
-    async def _trim_events(self, connection: AsyncConnection, *, full: bool) -> None:
+    async def _trim_events(
+        self, connection: AsyncConnection, found: list[ops.Upkeep], *, full: bool
+    ) -> None:
         """Bound what followers have not read; counting is dear, so it is rarely done."""
         schema = self._settings.schema
-        op = events.list_followed(list(self._queues.values()))
-        found = await arun(connection, op, schema)
-        for queue_id, now in found.items():
-            if now:
-                gone = events.list_gone_waiters(queue_id)
-                for _, consumer in await arun(connection, gone, schema):
-                    drop = events.drop_atomic(queue_id, consumer)
-                    await arun(connection, drop, schema)
-                # If a worker died between the last job's end and saying so.
-                await arun(connection, events.note_drained(queue_id), schema)
+        for queue_id in (one.queue_id for one in found if one.followed):
+            gone = events.list_gone_waiters(queue_id)
+            for _, consumer in await arun(connection, gone, schema):
+                drop = events.drop_atomic(queue_id, consumer)
+                await arun(connection, drop, schema)
+            # If a worker died between the last job's end and saying so.
+            await arun(connection, events.note_drained(queue_id), schema)
+        for queue_id in (one.queue_id for one in found if one.told):
             await arun(connection, events.trim_events(queue_id, by_count=full), schema)
         if self._followed is not None:
-            self._followed({queue_id for queue_id, now in found.items() if now})
+            self._followed({one.queue_id for one in found if one.followed})
 
     async def _write_metrics(self, connection: AsyncConnection) -> None:
         """Write down what this worker did since the last time."""

@@ -10,6 +10,7 @@ import pytest
 from isolated_handlers import meets_a_limit_once
 from pgqueue import AsyncQueue, NewJob, Queue, RateLimited, Worker
 from pgqueue.worker.session import Session
+from proxy import Proxy
 from waiting import SOON, until_async
 from working import Facts, at_rest, drain, work_for
 
@@ -167,6 +168,43 @@ async def test_a_worker_that_sleeps_hears_of_limits_that_change(
         queue.set_concurrency(1)
         queue.add("work")
         await until_async(lambda: queue.counts().completed == 2, timeout=2)
+
+
+def executed(request: bytes) -> int:
+    """Return how many statements a request executes, by the messages it consists of."""
+    count = place = 0
+    while place < len(request):
+        count += request[place : place + 1] in {b"E", b"Q"}
+        place += 1 + int.from_bytes(request[place + 1 : place + 5])
+    return count
+
+
+@pytest.mark.slow
+async def test_an_idle_worker_sends_little_on_all_its_connections(
+    dsn: str, queue: Queue, facts: Facts
+) -> None:
+    """With its heartbeat and its maintenance, which come every few seconds."""
+    release, seconds, sent = asyncio.Event(), 12, []
+
+    async def hold(job: Any) -> None:
+        await release.wait()
+
+    def note(request: bytes, _: bytes) -> bool:
+        sent.append(executed(request))
+        return False
+
+    queue.set_concurrency(1)
+    queue.add_bulk([NewJob("work")] * 3)
+    async with Proxy(dsn) as proxy, Worker("work", hold, dsn=dsn, concurrency=1):
+        proxy.eat = note
+        await until_async(lambda: queue.counts().active == 1)
+        facts.clear()
+        async with Worker("work", noop, dsn=proxy.dsn):
+            await at_rest(facts)
+            sent.clear()
+            await work_for(seconds)
+            assert 0 < sum(sent) <= 2 * seconds, sent
+            release.set()
 
 
 async def test_a_rate_is_changed_while_a_worker_waits_for_its_window(

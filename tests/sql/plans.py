@@ -120,6 +120,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "count_pending": {"queue": "paint", "job_id": 7},
     "find_expired": {"queue": "paint", "grace": 0, "limit": 50},
     "find_kept_back": {"queue_id": 1, "limit": 50},
+    "find_upkeep": {"queue_ids": [1, 2, 3], "lows": [0.0, 0.0, 0.0]},
     "find_key": {"queue": "paint", "key": "key-100"},
     "list_blocked": {"queue": "paint", "key": -1, "id": 0, "limit": 101, "offset": 0},
     "list_followed": {"queue_ids": [1]},
@@ -252,13 +253,16 @@ def own_nodes(top: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from own_nodes(child)
 
 
-FEW = {"recover_jobs": {"lease", "worker"}}
+FEW = {"recover_jobs": {"lease", "worker"}, "find_upkeep": {"lease", "worker"}}
 """Tables that a statement does read through: as many rows as there are claims."""
 
 LOOKED_UP = {"job": "(id|key)", "attempt": "job_id", "progress": "job_id"}
 
-WALKED = {"sweep_traces": ["((queue_id = $1) AND (job_id > $2))"]}
-"""Where a statement does walk over one of these tables, a batch at a time."""
+WALKED = {
+    "sweep_traces": ["((queue_id = $1) AND (job_id > $2))"],
+    "find_upkeep": ["(queue_id = a.queue_id)"],
+}
+"""Where a statement does walk over one of these tables: a batch at a time, or a step."""
 
 
 def blind_lookups(top: dict[str, Any]) -> list[str]:
