@@ -147,6 +147,16 @@ class Running(Telling, Grouping):
         if releases:
             self.books.release({one for one in parents if one is not None})
 
+    @some("active")
+    @rule(which=which, ending=st.sampled_from(["limited", "cut off"]))
+    def put_back_unfinished(self, which: int, ending: str) -> None:
+        """A handler meets a limit, of its group if it can be, or its worker stops."""
+        of_groups = [job for job in self.held if job.group is not None]
+        chosen = of_groups or self.held
+        if chosen:
+            nth = self.held.index(chosen[which % len(chosen)])
+            self.finish([(nth, ending)], 0.0, True)
+
     def outcome(self, active: ActiveJob, ending: str, delay: float) -> Outcome:
         job = self.books.jobs[active.id]
         try:
