@@ -21,15 +21,13 @@ WITH now AS MATERIALIZED (
 )
 SELECT a.queue_id, whole.lost, whole.parents, (
         SELECT s.job_id FROM pgqueue.schedule s
-        WHERE s.queue_id = a.queue_id AND s.job_id IS NOT NULL
-        ORDER BY s.key LIMIT 1
+        WHERE s.queue_id = a.queue_id AND s.job_id IS NOT NULL ORDER BY s.key LIMIT 1
     ) IS NOT NULL, q.events, q.events OR (
         SELECT e.id FROM pgqueue.event e WHERE e.queue_id = a.queue_id
         ORDER BY e.xid DESC, e.id DESC LIMIT 1
     ) IS NOT NULL, (
-        SELECT f.job_id FROM pgqueue.finished f
-        WHERE f.queue_id = a.queue_id AND f.expires_at <= n.instant
-            AND f.expires_at >= to_timestamp(a.low)
+        SELECT f.job_id FROM pgqueue.finished f WHERE f.queue_id = a.queue_id
+            AND f.expires_at <= n.instant AND f.expires_at >= to_timestamp(a.low)
         ORDER BY f.expires_at LIMIT 1
     ) IS NOT NULL, coalesce((
         SELECT f.job_id FROM pgqueue.finished f WHERE f.queue_id = a.queue_id
@@ -49,15 +47,11 @@ SELECT a.queue_id, whole.lost, whole.parents, (
         SELECT true FROM pgqueue.group_rate r WHERE r.queue_id = a.queue_id
         ORDER BY r.passed_at DESC LIMIT 1
     ), (
-        SELECT true FROM pgqueue.group_limit g
-        WHERE g.queue_id = a.queue_id AND g.limited_until IS NOT NULL
-        ORDER BY g.limited_until LIMIT 1
-    )) IS NOT NULL, coalesce((
-        SELECT g.job_id FROM pgqueue.log g WHERE g.queue_id = a.queue_id
-        ORDER BY g.job_id DESC LIMIT 1
-    ), (
-        SELECT p.job_id FROM pgqueue.progress p WHERE p.queue_id = a.queue_id
-        ORDER BY p.job_id DESC LIMIT 1
-    )) IS NOT NULL
+        SELECT true FROM pgqueue.group_limit g WHERE g.queue_id = a.queue_id
+            AND g.limited_until IS NOT NULL ORDER BY g.limited_until LIMIT 1
+    )) IS NOT NULL, coalesce(
+        (SELECT g.job_id FROM pgqueue.log g WHERE g.queue_id = a.queue_id
+        ORDER BY g.job_id DESC LIMIT 1), (SELECT p.job_id FROM pgqueue.progress p
+        WHERE p.queue_id = a.queue_id ORDER BY p.job_id DESC LIMIT 1)) IS NOT NULL
 FROM unnest(%(queue_ids)s::integer[], %(lows)s::double precision[]) AS a(queue_id, low)
 JOIN pgqueue.queue q ON q.id = a.queue_id CROSS JOIN now n CROSS JOIN whole
