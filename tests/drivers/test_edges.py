@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -203,46 +198,6 @@ def test_casts_and_factories_that_the_caller_set_do_not_reach_us(dsn: str) -> No
         cursor.execute("SELECT 1::int8 AS one")
         assert cursor.fetchone() == {"one": "!"}
     connection.close()
-
-
-DJANGO_ON_PSYCOPG2 = """
-import json, sys
-# Django takes psycopg 3 where it is installed; here it must not see it.
-sys.modules["psycopg"] = None
-import django.db.backends.postgresql.base as base
-assert base.Database.__name__ == "psycopg2"
-del sys.modules["psycopg"]
-from connections import Django, DjangoAlias
-for kind in (Django(sys.argv[1]), DjangoAlias(sys.argv[1])):
-    queue = kind.queue()
-    queue.add("alone", connection=kind.given)
-    kind.begin()
-    queue.add("kept", connection=kind.given)
-    assert type(kind.wrapper.connection).__module__.startswith("psycopg2")
-    kind.undo(lambda: queue.add("gone", connection=kind.given))
-    kind.commit()
-    kind.begin()
-    queue.add("gone", connection=kind.given)
-    kind.rollback()
-    print(json.dumps([job.name for job in queue.jobs()]))
-    queue.close()
-    kind.close()
-"""
-
-
-def test_django_on_psycopg2(dsn: str) -> None:
-    tests = str(Path(connections.__file__).parent)
-    root = str(Path(tests).parent)
-    done = subprocess.run(
-        [sys.executable, "-c", DJANGO_ON_PSYCOPG2, dsn],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([root, tests])},
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    names = [json.loads(line) for line in done.stdout.splitlines()]
-    assert names == [["alone", "kept"], ["alone", "kept"] * 2]
 
 
 def test_a_django_alias_that_is_not_there_is_named(dsn: str) -> None:
