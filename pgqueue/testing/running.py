@@ -232,7 +232,8 @@ class Runner:
                 result = await self._bench.finish(within(job, handler))
             else:
                 result = await self._bench.call(handler, job)
-        except Exception as error:  # noqa: BLE001  whatever a handler raises
+        # Ctrl-C, and what pytest raises to end a test, are for the test.
+        except (Exception, SystemExit) as error:  # noqa: BLE001  as in a worker
             return failed(job, error)
         return completed(job, result)
 

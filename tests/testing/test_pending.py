@@ -94,6 +94,39 @@ def test_a_failure_is_returned_retried_when_due_and_written_down(
     assert (found.state, found.error) == ("failed", "no 7")
 
 
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_a_handler_that_exits_fails_its_job_as_in_a_worker(
+    queue: Queue, connection: Connection, kind: str
+) -> None:
+    def leave(job: ActiveJob) -> None:
+        raise SystemExit(3)
+
+    async def aleave(job: ActiveJob) -> None:
+        raise SystemExit(3)
+
+    handler = leave if kind == "def" else aleave
+    jobs = [queue.add("welcome", connection=connection) for _ in range(2)]
+    runs = run_pending(handler, queue=queue, connection=connection)
+    assert [run.ending for run in runs] == ["failed", "failed"]
+    found = [queue.get(job.id, connection=connection).error for job in jobs]
+    assert found == ["SystemExit: 3"] * 2
+    queue.add("welcome", connection=connection)
+    with pytest.raises(SystemExit):
+        run_pending(handler, queue=queue, connection=connection, raise_errors=True)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, pytest.fail.Exception])
+def test_what_is_for_the_test_itself_stops_it(
+    queue: Queue, connection: Connection, stop: type[BaseException]
+) -> None:
+    def handler(job: ActiveJob) -> None:
+        raise stop
+
+    queue.add("welcome", connection=connection)
+    with pytest.raises(stop):
+        run_pending(handler, queue=queue, connection=connection)
+
+
 def test_raise_errors_raises_what_the_handler_raised_after_it_is_written_down(
     queue: Queue, connection: Connection
 ) -> None:
