@@ -13,8 +13,7 @@ from pgqueue.errors import ConfigError
 from pgqueue.flask.command import command
 from pgqueue.flask.config import settings_of
 from pgqueue.flask.context import KEY, in_context
-from pgqueue.flask.joining import SessionQueue
-from pgqueue.queue import Queue
+from pgqueue.flask.joining import InSession, SessionFlowProducer, SessionQueue
 from pgqueue.worker import Worker
 from pgqueue.worker.handlers import check_handler
 
@@ -22,8 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pgqueue.flask.context import Origin
+    from pgqueue.flow import FlowProducer
+    from pgqueue.queue import Queue
 
 H = TypeVar("H", bound="Callable[..., Any]")
+J = TypeVar("J", bound=InSession)
 
 
 class PgQueue:
@@ -73,6 +75,10 @@ class PgQueue:
         checked = options.check_name(name, "queue name")
         found = LocalProxy(lambda: self._state().queue(checked))
         return cast("Queue", found)
+
+    def flows(self) -> FlowProducer:
+        """Return what adds flows for whichever app is current when it is used."""
+        return cast("FlowProducer", LocalProxy(lambda: self._state().flows()))
 
     def handler(self, queue: str, name: str) -> Callable[[H], H]:
         """Let a function run the jobs of a name, in a context of the app.
@@ -135,15 +141,24 @@ class State:
         self.extension = extension
         self.origin: Origin | None = None
         self._app = app
-        self._queues: dict[str, Queue] = {}
+        self._queues: dict[str, SessionQueue] = {}
+        self._flows: SessionFlowProducer | None = None
 
-    def queue(self, name: str) -> Queue:
+    def queue(self, name: str) -> SessionQueue:
         """Return the app's queue of a name."""
         found = self._queues.get(name)
         if found is None:
-            settings = settings_of(self._app)
-            session = self.extension._session  # noqa: SLF001
-            found = Queue(name) if session is None else SessionQueue(name, session)
-            found._settings = settings  # noqa: SLF001
-            self._queues[name] = found
+            found = self._queues[name] = self._placed(SessionQueue(name))
         return found
+
+    def flows(self) -> SessionFlowProducer:
+        """Return what adds flows for the app."""
+        if self._flows is None:
+            self._flows = self._placed(SessionFlowProducer())
+        return self._flows
+
+    def _placed(self, made: J) -> J:
+        """Say where the app's database is, and which session it joins."""
+        made._settings = settings_of(self._app)  # noqa: SLF001
+        made._session = self.extension._session  # noqa: SLF001
+        return made

@@ -16,7 +16,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import text
 from sqlalchemy.pool import NullPool
 
-from pgqueue import NewJob, Queue
+from pgqueue import FlowNode, NewJob, Queue
 from pgqueue.errors import ConfigError
 from pgqueue.flask import PgQueue
 
@@ -72,6 +72,20 @@ def test_a_rollback_of_the_session_takes_the_job(
         db.session.rollback()
         mail.add("receipt")
     assert sql.value(JOBS) == 0, "the end of the context rolled the last one back"
+
+
+def test_a_flow_is_part_of_the_session_too(app: Flask, jobs: PgQueue, sql: Sql) -> None:
+    flows = jobs.flows()
+    tree = FlowNode("ship", queue="mail", children=[FlowNode("pick", queue="stock")])
+    with app.app_context():
+        flows.add(tree)
+        db.session.rollback()
+        added = flows.add(tree)
+        assert sql.value(JOBS) == 0
+        db.session.commit()
+        assert flows.get("mail", added.job.id).children
+        flows.close()
+    assert sql.value(JOBS) == 2
 
 
 def test_a_savepoint_of_the_session_takes_only_its_own(
@@ -130,6 +144,7 @@ def test_the_configuration_of_an_app_wins_over_the_environment(
     assert run(args=["pgqueue", "migrate"]).exit_code == 0
     with app.app_context():
         job = mail.add("receipt", 16)
+        jobs.flows().add(FlowNode("receipt", 1, queue="mail"))
         db.session.commit()
         jobs.worker(app).run(drain=True)
         assert mail.get(job.id).result == 17
@@ -137,7 +152,7 @@ def test_the_configuration_of_an_app_wins_over_the_environment(
         mail.close()
     with psycopg.connect(fresh_database) as connection:
         found = connection.execute("SELECT state FROM errands.jobs").fetchall()
-    assert found == [("completed",)]
+    assert found == [("completed",)] * 2
 
 
 def test_a_wrong_value_of_the_configuration_is_named(dsn: str) -> None:

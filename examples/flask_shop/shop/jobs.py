@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 jobs = PgQueue(session=db.session)
 mail = jobs.queue("mail")
 stock = jobs.queue("stock")
+flows = jobs.flows()
 
 
 @jobs.handler("mail", "send mail")

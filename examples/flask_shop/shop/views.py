@@ -6,8 +6,8 @@ from typing import Any
 
 from flask import Blueprint, current_app, request
 
-from pgqueue import Backoff, FlowNode, FlowProducer
-from shop.jobs import mail, stock
+from pgqueue import Backoff, FlowNode
+from shop.jobs import flows, mail, stock
 from shop.models import Mail, Order, Product, db
 
 orders = Blueprint("orders", __name__, url_prefix="/orders")
@@ -51,7 +51,7 @@ def begin(order: Order) -> None:
         FlowNode("print label", what, queue="fulfilment"),
     ]
     parcel = FlowNode("ship", what, queue="fulfilment", children=parts)
-    FlowProducer().add(parcel, connection=db.session)
+    flows.add(parcel)
 
 
 @orders.errorhandler(PaymentDeclined)
