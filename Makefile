@@ -26,6 +26,13 @@ demo: .venv/demo.stamp ## Start a private PostgreSQL and watch jobs run
 test: .venv/dev.stamp ## Run the tests; ARGS="-k name", PGQUEUE_TEST_DSN=, PGQUEUE_LISTEN=off
 	$(PYTEST) -n $(WORKERS) $(ARGS)
 
+.PHONY: test-with
+test-with: .venv/bin/python ## Run tests with other releases; WITH="django~=4.2.0" ARGS=tests/django, PYTHON=
+	$(or $(PYTHON),$(BIN)/python) -m venv build/with
+	build/with/bin/python -m pip install --quiet --editable '.[dev]'
+	build/with/bin/python -m pip install --quiet $(foreach each,$(WITH),'$(each)')
+	build/with/bin/python -m pytest -n $(WORKERS) $(ARGS)
+
 .PHONY: soak
 soak: .venv/dev.stamp ## Kill workers at random, then check the books; ARGS="seconds seed"
 	PGQUEUE_TEST_EVENT_JOBS=40000 $(PYTEST) -q -k every_transition tests/events
