@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from sqlalchemy import URL
+
 from pgqueue.config import Settings, normal_dsn
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ PREFIX: Final = "PGQUEUE_"
 def find_dsn(app: Flask) -> str | None:
     """Return the DSN of an app; None leaves it to the environment."""
     found = app.config.get("PGQUEUE_DSN") or app.config.get("SQLALCHEMY_DATABASE_URI")
+    if isinstance(found, URL):
+        found = found.render_as_string(hide_password=False)
     return None if found is None else normal_dsn(str(found))
 
 

@@ -13,12 +13,13 @@ import psycopg
 import pytest
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.pool import NullPool
 
 from pgqueue import FlowNode, NewJob, Queue
 from pgqueue.errors import ConfigError
 from pgqueue.flask import PgQueue
+from pgqueue.flask.config import find_dsn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,6 +154,15 @@ def test_the_configuration_of_an_app_wins_over_the_environment(
     with psycopg.connect(fresh_database) as connection:
         found = connection.execute("SELECT state FROM errands.jobs").fetchall()
     assert found == [("completed",)] * 2
+
+
+def test_a_url_of_sqlalchemys_keeps_its_password() -> None:
+    """As text it shows three stars."""
+    app = make_app("")
+    app.config["SQLALCHEMY_DATABASE_URI"] = make_url(
+        "postgresql+psycopg://me:secret@db/shop"
+    )
+    assert find_dsn(app) == "postgresql://me:secret@db/shop"
 
 
 def test_a_wrong_value_of_the_configuration_is_named(dsn: str) -> None:
