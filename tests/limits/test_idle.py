@@ -181,9 +181,11 @@ def executed(request: bytes) -> int:
 
 @pytest.mark.slow
 async def test_an_idle_worker_sends_little_on_all_its_connections(
-    dsn: str, queue: Queue, facts: Facts
+    dsn: str, queue: Queue, facts: Facts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With its heartbeat and its maintenance, which come every few seconds."""
+    # Without the bell it looks twice a second, in a few statements.
+    monkeypatch.setenv("PGQUEUE_LISTEN", "auto")
     release, seconds, sent = asyncio.Event(), 12, []
 
     async def hold(job: Any) -> None:
