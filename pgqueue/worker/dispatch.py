@@ -103,10 +103,11 @@ class Dispatch:
     def start(self) -> None:
         """Start as many as there is room for."""
         free = self._limit() - len(self._executor)
+        heard = self._emitter.heard("active")
         while free > 0 and self._buffer:
             free -= 1
             job = self._buffer.popleft()
-            if self._emitter.heard("active"):
+            if heard:
                 self._emitter.emit("active", job.loaded().snapshot())
             self._executor.start(job)
 

@@ -107,8 +107,9 @@ class Finisher:
         parents = {
             Parent(row[1], row[2])
             for rows in answers
+            if rows and len(rows[0]) > 1
             for row in rows
-            if len(row) > 1 and row[2] is not None
+            if row[2] is not None
         }
         self.meter.note(taken, written)
         heard = telemetry.wanted("job.completed") or self._emitter.heard("completed")

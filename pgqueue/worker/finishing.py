@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from pgqueue.ops import leases
@@ -30,11 +31,18 @@ class Ended(NamedTuple):
         return self.outcome.ending not in ("completed", "failed")
 
 
-class Keeps(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Keeps:
     """What a worker keeps of jobs that do not say it themselves."""
 
     completed: Keep | None = None
     failed: Keep | None = None
+    forgets: bool = field(init=False)
+    """Whether it removes those that complete."""
+
+    def __post_init__(self) -> None:
+        keep = resolve(None, self.completed)
+        object.__setattr__(self, "forgets", keep is not None and keep.remove)
 
 
 def statements(worker_id: int, taken: list[Ended], keeps: Keeps) -> list[Statement]:
@@ -70,7 +78,10 @@ def leaves_nothing(ended: Ended, keeps: Keeps) -> bool:
     # Followers of the queue are told the result; only finish_jobs carries one.
     if job.options.dedup or ended.outcome.encoded != "null":
         return False
-    keep = resolve(job.options.remove_on_complete, keeps.completed)
+    own = job.options.remove_on_complete
+    if own is None:
+        return keeps.forgets
+    keep = resolve(own, None)
     return keep is not None and keep.remove
 
 

@@ -51,6 +51,7 @@ class Meter:
         # On the way of every job, so without calls.
         queue_id, tally = None, Tally()
         latency, duration = tally.latency, tally.duration
+        waited, bucket = 0.0, 0
         for job, outcome, ran, _ in ended:
             ending = outcome.ending
             if ending not in ENDINGS or job.id not in written:
@@ -63,12 +64,15 @@ class Meter:
                 tally.completed += 1
             else:
                 tally.failed += 1
-            n = int(ran * 1000).bit_length()
+            n = int(ran * 1000).bit_length() if ran >= 0.001 else 0  # noqa: PLR2004
             duration[n if n < BUCKETS else -1] += 1
             # One that was put back, or delayed, has waited for something else.
             if job.seq == job.id and job.attempt == 1:
-                n = int((job.claimed_epoch - job.created_epoch) * 1000).bit_length()
-                latency[n if n < BUCKETS else -1] += 1
+                was, waited = waited, job.claimed_epoch - job.created_epoch
+                if waited != was:
+                    # Those added and claimed together have all waited as long.
+                    bucket = min(int(waited * 1000).bit_length(), BUCKETS - 1)
+                latency[bucket] += 1
 
     def take(self, worker_id: int) -> list[tuple[int, Tally, Op[None]]]:
         """Return what writes the tallies down, and begin new ones."""
