@@ -7,7 +7,7 @@ Starlette alone.
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_origin
 
 from pgqueue.async_queue import AsyncQueue
 from pgqueue.errors import ConfigError
@@ -92,36 +92,49 @@ class PgQueue:
         return self._queues[name]
 
     def depends(
-        self, name: str, session: Callable[..., Any] | None = None
+        self, name: str, session: Any = None
     ) -> Callable[..., Coroutine[Any, Any, AsyncQueue]]:
         """Return a dependency that gives a queue: `Depends(jobs.depends("mail"))`.
 
         Args:
             name: of the queue.
-            session: the dependency that gives the request's `AsyncSession`. The queue
-                then adds in its transaction.
+            session: what gives the request's `AsyncSession`, as the routes have it: the
+                function, or `Depends(…)`, or the annotation with it. The queue then
+                adds in its transaction. With another `scope=` or `use_cache=` than in
+                the routes, FastAPI would make another session.
 
         Raises:
-            ConfigError: the name cannot be one of a queue, or FastAPI is missing.
+            ConfigError: the name cannot be one of a queue, it gives no session, or
+                FastAPI is missing.
         """
         plain = self.queue(name)
         try:
-            from fastapi import Depends  # noqa: PLC0415  (Starlette has no dependencies)
+            from fastapi import Depends, params  # noqa: PLC0415  Starlette has none
         except ModuleNotFoundError as error:
             raise ConfigError(
                 'depends() needs FastAPI; run: pip install "pgqueue-jobs[fastapi]"'
             ) from error
 
-        async def give() -> AsyncQueue:
-            return plain
+        if session is None:
+
+            async def give() -> AsyncQueue:
+                return plain
+
+            return give
+        found = [session, *getattr(session, "__metadata__", ())]
+        markers = [one for one in found if isinstance(one, params.Depends)]
+        if not markers and (get_origin(session) or not callable(session)):
+            allowed = "a function, Depends(function), or an annotation with that"
+            raise ConfigError.bad("session", session, allowed)
+        marker: Any = markers[0] if markers else Depends(session)
 
         async def give_in_session(
             # As an annotation it would be read as text, which cannot see `session`.
-            found: Any = Depends(session),  # noqa: B008
+            given: Any = marker,
         ) -> AsyncQueue:
-            return SessionQueue(name, found, dsn=self._dsn)
+            return SessionQueue(name, given, dsn=self._dsn)
 
-        return give if session is None else give_in_session
+        return give_in_session
 
     async def _close(self) -> None:
         for queue in self._queues.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx
 import pytest
@@ -124,6 +124,41 @@ async def test_a_session_queue_joins_the_transaction_and_leaves_it_open(
         assert await mail.count() == 1
         await session.commit()
     assert [job.name for job in sql.all("SELECT name FROM pgqueue.jobs")] == ["kept"]
+
+
+@pytest.mark.parametrize("given", ["marker", "annotation"])
+async def test_the_session_of_a_route_is_the_queues_whatever_its_scope_is(
+    dsn: str, sql: Sql, given: str
+) -> None:
+    """FastAPI makes another one for the same function with another scope."""
+    api = Api(dsn)
+
+    async def get_session() -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(api.engine) as session:
+            yield session
+
+    scoped = Depends(get_session, scope="function")
+    asked: Any = scoped if given == "marker" else Annotated[AsyncSession, scoped]
+    in_session = api.jobs.depends("mail", asked)
+
+    async def place(
+        session: Any = scoped,
+        mail: Any = Depends(in_session),  # noqa: B008
+    ) -> None:
+        await mail.add("receipt")
+        await session.commit()
+
+    api.app.post("/scoped")(place)
+    async with api.app.router.lifespan_context(api.app):
+        assert (await api.post("/scoped")).status_code == 200
+    assert sql.value(JOBS) == 1
+
+
+def test_what_gives_no_session_is_refused(dsn: str) -> None:
+    wrong: Any
+    for wrong in ("session", 5, Annotated[str, "session"]):
+        with pytest.raises(ConfigError, match=r"session takes .*Depends"):
+            PgQueue(dsn=dsn).depends("mail", wrong)
 
 
 def test_a_bad_name_is_refused_when_the_application_is_made(dsn: str) -> None:
