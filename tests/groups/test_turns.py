@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from pgqueue import NewJob, Queue, Worker
 from pgqueue.worker.session import Session
 from working import drain
 
 if TYPE_CHECKING:
-    import pytest
-
     from conftest import Sql
 
 
@@ -43,12 +43,16 @@ async def test_groups_take_turns(dsn: str, queue: Queue) -> None:
     assert [data for group, data in ran.seen if group == "a"] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("concurrency", "first"), [(6, "aabbcc"), (5, "aabbc"), (4, "aabc"), (2, "ab")]
+)
 async def test_several_jobs_that_are_claimed_at_once_are_of_several_groups(
-    dsn: str, queue: Queue
+    dsn: str, queue: Queue, concurrency: int, first: str
 ) -> None:
+    """Who is first in the line gets no second job as long as another got none."""
     queue.add_bulk([NewJob("n", n, group=g) for g in "abc" for n in range(4)])
-    ran = await run(dsn, concurrency=6)
-    assert sorted(ran.groups.split()[:6]) == [*"aabbcc"]
+    ran = await run(dsn, concurrency=concurrency)
+    assert sorted(ran.groups.split()[:concurrency]) == [*first]
 
 
 async def test_jobs_of_no_group_go_first(dsn: str, queue: Queue) -> None:
