@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from connections import KINDS, Alchemy, AlchemyAsync, Django, Kind, on
+from connections import KINDS, Alchemy, AlchemyAsync, Asyncpg, Django, Kind, on
 from invariants import assert_consistent
-from pgqueue import FlowNode, FlowProducer, JobFailed, NewJob, Queue
+from pgqueue import FlowNode, FlowProducer, JobFailed, KeepJobs, NewJob, Queue
+from pgqueue.db import on_asyncpg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,6 +136,36 @@ def test_parts_of_a_second_are_kept(kind: Kind, sql: Sql) -> None:
     assert sql.value("SELECT limited_until IS NOT NULL FROM pgqueue.queue")
     waits = "SELECT extract(epoch FROM run_at - created_at)::float FROM pgqueue.jobs"
     assert sql.value(waits) == pytest.approx(0.75, abs=0.01)
+
+
+def test_no_duration_goes_where_the_server_wants_a_whole_number(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asyncpg would cut it off without a word."""
+    kind, cut, fetch = Asyncpg(dsn), set[str](), on_asyncpg.fetch
+
+    async def checked(given: Any, name: str, text: str, values: list[Any]) -> list[Any]:
+        kinds = (await given.prepare(text)).get_parameters()
+        for kind, value in zip(kinds, values, strict=True):
+            if isinstance(value, float) and kind.name.startswith("int"):
+                cut.add(name)
+        return await fetch(given, name, text, values)
+
+    monkeypatch.setattr(on_asyncpg, "fetch", checked)
+    queue = kind.queue()
+    kind.begin()
+    call_every_method(queue, kind.flows(), kind.given)
+    for state in ("waiting", "delayed", "completed"):
+        queue.clean(0.5, state=state, connection=kind.given)
+    keep = KeepJobs(age=0.5)
+    queue.set_retention(completed=keep, failed=keep, connection=kind.given)
+    queue.set_event_bounds(age=0.5, connection=kind.given)
+    queue.set_rate_limit(3, per=0.5, connection=kind.given)
+    queue.set_group_rate_limit(None, 3, per=0.5, connection=kind.given)
+    assert queue.retention(connection=kind.given).completed.age == 0.5
+    kind.rollback()
+    kind.close()
+    assert not cut
 
 
 def call_every_method(queue: Any, flows: Any, given: Any) -> None:
