@@ -83,11 +83,11 @@ def caller(queue: Any, dsn: str | None, worker: Worker | None = None) -> Caller:
     """
     if isinstance(queue, Caller):
         return queue
-    settings, alias = place_of(queue, worker, "AsyncQueue")
-    if alias is not None and dsn is None:
+    settings, alias = place_of(queue, worker, "AsyncQueue", dsn)
+    if alias is not None:
         return Joined(settings or Caller()._settings, alias)  # noqa: SLF001
     made = Caller(dsn=dsn)
-    if settings is not None and dsn is None:
+    if settings is not None:
         made._settings = settings  # noqa: SLF001
     return made
 
@@ -96,21 +96,22 @@ def acaller(queue: Any, dsn: str | None, worker: Worker | None = None) -> AsyncC
     """Return what runs operations and awaits them."""
     if isinstance(queue, AsyncCaller):
         return queue
-    settings, alias = place_of(queue, worker, "Queue")
-    if alias is not None and dsn is None:
+    settings, alias = place_of(queue, worker, "Queue", dsn)
+    if alias is not None:
         return AsyncJoined(settings or AsyncCaller()._settings, alias)  # noqa: SLF001
     made = AsyncCaller(dsn=dsn)
-    if settings is not None and dsn is None:
+    if settings is not None:
         made._settings = settings  # noqa: SLF001
     return made
 
 
 def place_of(
-    queue: Any, worker: Worker | None, kind: str
+    queue: Any, worker: Worker | None, kind: str, dsn: str | None
 ) -> tuple[Settings | None, str | None]:
     """Return where a queue of the other kind is, a worker, or Django's site.
 
-    As settings, and as Django's alias if it is there.
+    As settings, and as Django's alias if it is there; nothing where a DSN says it, so
+    that Django is not asked for a database that it may not have.
     """
     if isinstance(queue, (Caller, AsyncCaller)):
         if queue._pool is not None:  # noqa: SLF001
@@ -119,7 +120,10 @@ def place_of(
                 f"{'await the' if kind == 'AsyncQueue' else 'take the not awaited'} "
                 "helper, or give a queue without a pool"
             )
-        return queue._settings, queue._alias  # noqa: SLF001
+        found = queue._settings, queue._alias  # noqa: SLF001
+        return found if dsn is None else (None, None)
+    if dsn is not None:
+        return None, None
     if worker is not None:
         return worker.settings, worker.alias
     return site.place() or (None, None)

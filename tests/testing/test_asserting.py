@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from pgqueue import AsyncQueue, ConfigError
+from pgqueue.shells import site
 from pgqueue.testing import (
     aassert_added,
     aassert_nothing_added,
@@ -58,6 +59,19 @@ def test_a_failed_assertion_lists_what_there_is(
         assert_nothing_added(queue=queue, connection=connection)
     assert_nothing_added(queue="other", dsn=None, connection=connection)
     assert_added("goodbye", count=0, connection=connection)
+
+
+async def test_where_a_dsn_is_given_django_is_not_asked(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked() -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr(site, "_places", [asked])
+    assert_nothing_added(dsn=dsn)
+    await aassert_nothing_added(dsn=dsn)
+    with pytest.raises(AssertionError):
+        assert_nothing_added()
 
 
 async def test_async_assertions_see_the_same(dsn: str) -> None:
