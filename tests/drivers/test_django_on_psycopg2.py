@@ -25,6 +25,7 @@ OURS = (
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_all_that_holds_for_djangos_connections_holds_there(pg_server: Server) -> None:
     plugins = ("psycopg2_for_django", "no:cacheprovider", "no:xdist")
     given = [part for name in plugins for part in ("-p", name)]
