@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import asyncpg
+import psycopg
 import psycopg2
 import psycopg2.extras
 import pytest
@@ -125,6 +126,21 @@ async def test_a_queue_of_a_session_on_asyncpg_is_rolled_back_with_it(
         await session.rollback()
     await engine.dispose()
     assert sql.value("SELECT count(*) FROM pgqueue.job") == 0
+
+
+async def test_a_cursor_of_the_server_means_its_connection(dsn: str, sql: Sql) -> None:
+    with psycopg.connect(dsn) as connection, connection.cursor("theirs") as cursor:
+        cursor.execute("SELECT generate_series(1, 3)")
+        Queue("paint", dsn=dsn).add("n", connection=cursor)
+        assert cursor.fetchall() == [(1,), (2,), (3,)]
+        connection.rollback()
+    async with (
+        await psycopg.AsyncConnection.connect(dsn) as awaited,
+        awaited.cursor("theirs") as other,
+    ):
+        await other.execute("SELECT 1")
+        await AsyncQueue("paint", dsn=dsn).add("n", connection=other)
+    assert sql.value("SELECT count(*) FROM pgqueue.job") == 1
 
 
 async def test_a_pool_or_an_engine_is_no_connection(dsn: str) -> None:
