@@ -117,6 +117,7 @@ async def test_a_zombie_is_refused_and_begins_a_new_life(
         assert process.until("lease_lost") == {"id": job.id}
         after = queue.add("after")
         await until_async(lambda: queue.get(after.id).state == "completed", 10)
+        await asyncio.to_thread(process.until, "run", 2)
         assert [run["id"] for run in process.said("run")] == [job.id, after.id]
     stored = queue.get(job.id)
     assert (stored.result, stored.attempt, stored.stalled) == ("second run", 1, 1)
