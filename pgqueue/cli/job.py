@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pgqueue.cli.job_change import change
 from pgqueue.cli.job_search import search
 from pgqueue.cli.job_view import show_job, show_jobs
 from pgqueue.cli.output import confirm, escape, instant, note, print_json, say
@@ -32,7 +33,7 @@ from pgqueue.types import Dedup
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pgqueue.types import Job
+    from pgqueue.types import FinishedState, Job
 
 
 @click.group("job", cls=Group)
@@ -41,6 +42,7 @@ def command() -> None:
 
 
 command.add_command(search)
+command.add_command(change)
 
 
 @command.command("add")
@@ -69,6 +71,19 @@ command.add_command(search)
 @click.option("--remove-on-fail", type=RULE, help="The same if it fails.")
 @click.option("--header", "headers", type=HEADER, multiple=True, help="name=value")
 @click.option("--tag", "tags", multiple=True, help="A word to find it by.")
+@click.option(
+    "--parent",
+    type=(str, int),
+    metavar="QUEUE ID",
+    help="A job that is to wait for it.",
+)
+@click.option(
+    "--on-child-failure",
+    type=click.Choice(["fail", "continue", "ignore", "remove"]),
+    default="fail",
+    show_default=True,
+    help="What its failure does to its parent.",
+)
 @json_option
 def add(queue: str, name: str, data: Any, *, as_json: bool, **options: Any) -> None:
     """Add a job; DATA is JSON, or - for stdin."""
@@ -149,8 +164,13 @@ def ls(
 @click.argument("queue")
 @click.argument("job_ids", metavar="ID…", type=int, nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All that have failed by now.")
+@click.option(
+    "--state",
+    type=click.Choice(["failed", "completed"]),
+    help="With --all: completed instead of failed.",
+)
 @click.option("--name", help="With --all: only jobs of this name.")
-@click.option("--before", type=INSTANT, help="With --all: that failed by then.")
+@click.option("--before", type=INSTANT, help="With --all: that finished by then.")
 @click.option("--limit", type=int, help="With --all: at most so many, the oldest.")
 @click.option("--reset-attempts", is_flag=True, help="Count attempts from zero again.")
 @json_option
@@ -159,17 +179,20 @@ def retry(
     job_ids: tuple[int, ...],
     *,
     every: bool,
+    state: FinishedState | None,
     reset_attempts: bool,
     as_json: bool,
     **which: Any,
 ) -> None:
     """Put finished jobs back to waiting: those named, or --all that failed."""
-    if every == bool(job_ids) or (not every and any(which.values())):
+    if every == bool(job_ids) or (not every and any((state, *which.values()))):
         raise click.UsageError("give the ids of jobs, or --all")
     with Queue(queue, dsn=given_dsn()) as it:
         if every:
             find_queue(queue)
-            count = it.retry_all(reset_attempts=reset_attempts, **which)
+            count = it.retry_all(
+                state or "failed", reset_attempts=reset_attempts, **which
+            )
             if as_json:
                 print_json({"retried": count})
             else:

@@ -11,6 +11,7 @@ from pgqueue.cli.params import (
     BACKOFF,
     DATA,
     DURATION,
+    HEADER,
     INSTANT,
     Group,
     given_dsn,
@@ -93,6 +94,10 @@ def show(queue: str, key: str, *, count: int, as_json: bool) -> None:
 @click.option("--timeout", type=DURATION, help="How long one run may take.")
 @click.option("--expires", type=DURATION, help="Do not start a job later than this.")
 @click.option("--group", help="The group of its jobs; groups take turns.")
+@click.option("--keep-logs", type=int, help="Keep so many log lines of each job.")
+@click.option("--stack-limit", type=int, help="Keep so many failed attempts of each.")
+@click.option("--size-limit", type=int, help="The largest data, in bytes.")
+@click.option("--header", "headers", type=HEADER, multiple=True, help="name=value")
 @click.option("--tag", "tags", multiple=True, help="A word to find its jobs by.")
 @click.option("--remove-on-complete", type=RULE, help=f"Of its jobs: {EXAMPLE}.")
 @click.option("--remove-on-fail", type=RULE, help="The same for those that fail.")
@@ -100,6 +105,7 @@ def show(queue: str, key: str, *, count: int, as_json: bool) -> None:
 def set_(queue: str, key: str, data: Any, *, as_json: bool, **options: Any) -> None:
     """Make a schedule, or replace one; DATA is JSON, or - for stdin."""
     check_rule(options)
+    options["headers"] = dict(options["headers"]) or None
     with Queue(queue, dsn=given_dsn()) as it:
         made = it.upsert_schedule(key, data=data, **options)
     tell(made, as_json=as_json)

@@ -10,6 +10,7 @@ from pgqueue import KeepJobs
 
 if TYPE_CHECKING:
     from cli.conftest import Cli
+    from conftest import Sql
     from pgqueue import Queue
 
 
@@ -55,6 +56,22 @@ def test_its_jobs_have_the_options_of_its_template(cli: Cli, queue: Queue) -> No
     assert (job.group, job.tags, job.backoff) == ("g", ("x",), "mine")
     assert job.remove_on_complete == KeepJobs(count=5)
     assert job.remove_on_fail == KeepJobs(age=86400)
+
+
+def test_its_jobs_have_the_bounds_and_headers_of_its_template(
+    cli: Cli, queue: Queue, sql: Sql
+) -> None:
+    given = "--every 1h --header trace=00-1 --keep-logs 3 --stack-limit 2"
+    cli("schedule", "set", "paint", "a", *given.split())
+    [job] = queue.jobs("delayed")
+    assert job.headers == {"trace": "00-1"}
+    stored = sql.one(
+        "SELECT options ->> 'keep_logs' AS lines, options ->> 'stack_limit' AS stacks"
+        " FROM pgqueue.job"
+    )
+    assert tuple(stored) == ("3", "2")
+    large = ("schedule", "set", "paint", "b", '"four"', "--every", "1h")
+    assert "over the limit of 5" in cli(*large, "--size-limit", "5").complaint
 
 
 def test_a_schedule_is_paused_resumed_and_removed(cli: Cli, queue: Queue) -> None:
