@@ -24,6 +24,7 @@ rules = st.builds(
         [
             Dedup("d"),
             Dedup("d", ttl=2000),
+            Dedup("d", ttl=2000, extend=True),
             Dedup("d", ttl=1000, replace=True, extend=True),
             Dedup("d", replace=True),
             Dedup("d", keep_last_if_active=True),

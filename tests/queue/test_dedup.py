@@ -194,6 +194,21 @@ def test_replace_without_extend_keeps_the_time(queue: Queue, sql: Sql) -> None:
     assert_consistent(sql)
 
 
+def test_each_add_that_is_ignored_starts_an_extended_time_anew(
+    queue: Queue, worker: HandWorker, sql: Sql
+) -> None:
+    rule = Dedup("one", ttl=3600, extend=True)
+    first = queue.add("n", 1, dedup=rule)
+    travel(seconds=3000, connection=sql.connection)
+    assert queue.add("n", 2, dedup=rule).id == first.id
+    finish(worker, worker.claim())
+    travel(seconds=3000, connection=sql.connection)
+    again = queue.add("n", 3, dedup=rule)
+    assert (again.id, again.state) == (first.id, "completed")
+    travel(seconds=3601, connection=sql.connection)
+    assert queue.add("n", 4, dedup=rule).id != first.id
+
+
 def test_only_a_delayed_job_is_replaced(queue: Queue, sql: Sql) -> None:
     first = queue.add("n", 1, dedup=DEBOUNCE)
     assert queue.add("n", 2, dedup=DEBOUNCE).id == first.id
