@@ -11,6 +11,7 @@ import pytest
 from pgqueue import Backoff, ConfigError, NewJob, Queue, Worker
 from pgqueue.testing import travel
 from pgqueue.worker import strategies
+from waiting import until_async
 from working import KINDS, Heard, drain, handler_of
 
 if TYPE_CHECKING:
@@ -181,6 +182,34 @@ async def test_an_instant_that_is_over_is_too_late_as_well(
     assert called == ["fresh"]
     assert queue.get(late.id).error == "expired before a worker could start it"
     assert queue.get(fresh.id).state == "completed"
+
+
+async def test_a_job_that_expired_counts_as_waiting_until_a_worker_comes_to_it(
+    dsn: str, queue: Queue, sql: Sql
+) -> None:
+    late = queue.add("late", delay=30, expires=60)
+    queue.pause()
+    travel(seconds=61, connection=sql.connection)
+    body = handler_of("def", lambda job: None)
+    async with Worker("work", body, dsn=dsn):
+        await until_async(lambda: queue.get(late.id).state == "waiting")
+        assert queue.counts().failed == 0
+        queue.resume()
+        await until_async(lambda: queue.get(late.id).state == "failed")
+
+
+async def test_a_job_that_expired_expires_again_when_it_is_retried(
+    dsn: str, queue: Queue, sql: Sql
+) -> None:
+    late = queue.add("late", expires=60)
+    travel(seconds=61, connection=sql.connection)
+    called: list[str] = []
+    body = handler_of("def", lambda job: called.append(job.name))
+    await drain(Worker("work", body, dsn=dsn))
+    queue.retry(late.id, reset_attempts=True)
+    await drain(Worker("work", body, dsn=dsn))
+    assert queue.get(late.id).error == "expired before a worker could start it"
+    assert not called
 
 
 async def test_jitter_spreads_the_retries_of_many(dsn: str, queue: Queue) -> None:
