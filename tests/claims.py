@@ -67,6 +67,22 @@ class HandWorker:
         rows = self._execute("claim_jobs", params)
         return [Claimed(*row[:6]) for row in rows]
 
+    def claim_limited(self, limit: int = 1) -> list[Claimed]:
+        """Claim as a worker of a queue with limits does."""
+        params = {
+            "queue_id": self.queue_id,
+            "worker_id": self.id,
+            "from_priority": [LOWEST[0]],
+            "from_seq": [LOWEST[1]],
+            "to_priority": [HIGHEST[0]],
+            "to_seq": [HIGHEST[1]],
+            "limit": limit,
+        }
+        with self.connection.transaction():
+            self._execute("lock_limits", {"queue_ids": [self.queue_id]})
+            rows = self._execute("claim_limited", params)
+        return [Claimed(*row[:6]) for row in rows]
+
     def claim_grouped(self, limit: int = 1) -> list[Claimed]:
         """Claim as a worker of a queue with groups does."""
         params = {

@@ -193,6 +193,24 @@ def test_an_occurrence_advances_its_schedule_once(
     assert queue.get_schedule("a").iteration == 1
 
 
+def test_who_moves_a_schedule_on_from_where_it_no_longer_stands_moves_nothing(
+    queue: Queue, worker: HandWorker, new_worker: Callable[..., HandWorker], sql: Sql
+) -> None:
+    """Two workers have read where it stands; one of them is slower."""
+    queue.upsert_schedule("a", every=HOUR)
+    pass_time(sql, hours=1)
+    promote(worker, sql)
+    claimed = worker.claim()
+    slow = ops.advance([ops.Begun(worker.queue_id, "a", claimed[0].id)])
+    read = next(slow)
+    move = slow.send(worker._execute(read.name, dict(read.params)))
+    advance(new_worker(), claimed, sql)
+    after = queue.get_schedule("a")
+    assert worker._execute(move.name, dict(move.params)) == []
+    assert queue.get_schedule("a") == after
+    assert (after.iteration, queue.counts().delayed) == (1, 1)
+
+
 def test_after_downtime_one_job_runs_late_and_the_rest_is_skipped(
     queue: Queue, worker: HandWorker, sql: Sql
 ) -> None:
