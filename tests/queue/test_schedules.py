@@ -18,6 +18,8 @@ from pgqueue.ops import schedules as ops
 from waiting import until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from claims import Claimed, HandWorker
     from conftest import Sql
     from shells import Shells

@@ -190,7 +190,7 @@ async def test_a_job_that_expired_counts_as_waiting_until_a_worker_comes_to_it(
     late = queue.add("late", delay=30, expires=60)
     queue.pause()
     travel(seconds=61, connection=sql.connection)
-    body = handler_of("def", lambda job: None)
+    body = handler_of("def", lambda _: None)
     async with Worker("work", body, dsn=dsn):
         await until_async(lambda: queue.get(late.id).state == "waiting")
         assert queue.counts().failed == 0
