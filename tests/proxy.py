@@ -92,16 +92,19 @@ class Proxy:
         request: bytearray,
     ) -> None:
         answer = bytearray()
+        begun = False
         while data := await reader.read(65536):
             answer += data
             whole = answer[-6:-1] == READY
-            if request and not whole:
+            if begun and request and not whole:
                 continue
-            if whole and self.eat(bytes(request), bytes(answer)):
+            if begun and whole and self.eat(bytes(request), bytes(answer)):
                 self.eaten += 1
                 return
             writer.write(bytes(answer))
             await writer.drain()
             answer.clear()
+            # Up to the first READY they connect, in turns if a password is asked for.
+            begun = begun or whole
             if whole:
                 request.clear()
