@@ -78,12 +78,12 @@ class Jobs(Shell):
         """Return a page of jobs: by cursor (*after*, *limit*), or from *start* to *end*.
 
         Waiting and prioritized come as they will be claimed, delayed by due time,
-        active by claim time, completed and failed newest first; several states one
-        after the other in this order.
+        active by claim time, waiting_children oldest first, completed and failed newest
+        first; several states one after the other in this order.
 
         Args:
             states: a state, or several: waiting (without a priority), prioritized,
-                delayed, active, completed, failed. All by default.
+                delayed, active, waiting_children, completed, failed. All by default.
             start: how many jobs to pass over.
             end: the index of the last job wanted, inclusive; not with *limit*.
             after: the `cursor` of the page before.

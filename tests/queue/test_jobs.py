@@ -8,13 +8,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from invariants import assert_consistent
-from pgqueue import ConfigError, JobNotFound, JobState, JobStateError, NewJob, Queue
+from pgqueue import (
+    ConfigError,
+    FlowNode,
+    JobNotFound,
+    JobState,
+    JobStateError,
+    NewJob,
+    Queue,
+)
 
 if TYPE_CHECKING:
     from claims import HandWorker
     from conftest import Sql
+    from shells import Shells
 
-STATES = ["waiting", "prioritized", "delayed", "active", "completed", "failed"]
+STATES = [
+    *("waiting", "prioritized", "delayed", "active"),
+    *("waiting_children", "completed", "failed"),
+]
 
 
 def ids(jobs: Any) -> list[int]:
@@ -38,7 +50,7 @@ def paged(
 
 
 @pytest.fixture
-def filled(queue: Queue, worker: HandWorker) -> dict[str, list[int]]:
+def filled(queue: Queue, worker: HandWorker, shells: Shells) -> dict[str, list[int]]:
     """Three jobs of each state, in the order in which they are listed."""
     found: dict[str, list[int]] = {}
     finished: dict[str, list[int]] = {"completed": [], "failed": []}
@@ -56,6 +68,8 @@ def filled(queue: Queue, worker: HandWorker) -> dict[str, list[int]]:
     found["prioritized"] = [later[p] for p in (1, 2, 3)]
     due = {d: queue.add("n", delay=d).id for d in (300, 100, 200)}
     found["delayed"] = [due[d] for d in (100, 200, 300)]
+    tree = FlowNode("n", queue="paint", children=[FlowNode("n", queue="other")])
+    found["waiting_children"] = [shells.flows().add(tree).job.id for _ in range(3)]
     return {state: (found | finished)[state] for state in STATES}
 
 
@@ -76,7 +90,7 @@ def test_all_states_follow_each_other(
     assert ids(queue.jobs(STATES[::-1])) == everything
 
 
-@pytest.mark.parametrize("limit", range(1, 20))
+@pytest.mark.parametrize("limit", range(1, 23))
 def test_pages_of_any_size_show_each_job_once(
     queue: Queue, filled: dict[str, list[int]], limit: int
 ) -> None:
@@ -90,7 +104,7 @@ def test_start_and_end_are_positions_in_the_whole_listing(
     queue: Queue, filled: dict[str, list[int]]
 ) -> None:
     everything = [i for state in STATES for i in filled[state]]
-    for start in range(20):
+    for start in range(23):
         assert ids(queue.jobs(start=start, end=start + 3)) == everything[start:][:4]
         assert ids(queue.jobs(start=start, end=-1)) == everything[start:]
         assert ids(queue.jobs(start=start, limit=2)) == everything[start:][:2]
