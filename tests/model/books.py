@@ -25,6 +25,7 @@ class Books:
     now: float = 0.0
     jobs: dict[int, Record] = field(default_factory=dict)
     waits: dict[int, tuple[int, str]] = field(default_factory=dict)
+    left: set[int] = field(default_factory=set)
     settled: dict[tuple[int, int], Settled] = field(default_factory=dict)
     marks: set[int] = field(default_factory=set)
     paused: set[str] = field(default_factory=set)
@@ -144,6 +145,7 @@ class Books:
 
     def release(self, parents: set[int]) -> None:
         """Let parents go on that wait for nothing; fail those whose child takes along."""
+        self.left -= parents
         todo = sorted(parents)
         while todo:
             job = self.jobs.get(todo.pop())

@@ -112,6 +112,10 @@ def check(connection: Connection[Any], books: ScheduleBooks, followed: str) -> N
         elif job.state == "waiting":
             assert job.place == row[6], f"job {job.id} was moved"
     assert {row[0]: row[1:] for row in found["waits"]} == books.waits
+    blocked = {row[0] for row in rows if row[2] == "waiting_children"}
+    # Those whose worker died before it looked at them are left to maintenance.
+    idle = blocked - {row[1] for row in found["waits"]} - books.left
+    assert not idle, "parents wait for nothing"
     assert {row[:2]: row[2:] for row in found["settled"]} == {
         key: (one.state, one.policy, one.counted) for key, one in books.settled.items()
     }

@@ -144,8 +144,11 @@ class Running(Telling, Grouping):
         self.books.settle_ids(ids)
         if any(job.lines or job.progress is not None for job in gone):
             self.sweep_behind()
+        go_on = {one for one in parents if one is not None}
         if releases:
-            self.books.release({one for one in parents if one is not None})
+            self.books.release(go_on)
+        else:
+            self.books.left |= go_on
 
     @some("active")
     @rule(which=which, ending=st.sampled_from(["limited", "cut off"]))
@@ -215,6 +218,8 @@ class Running(Telling, Grouping):
             op = release(maintenance.parents_of(recovered))
             run(self.connection, op, "pgqueue")
             self.books.release(parents)
+        else:
+            self.books.left |= parents
 
     @precondition(lambda self: self.lost)
     @rule(which=which, tree=trees, call=calls)

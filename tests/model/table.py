@@ -107,7 +107,6 @@ class Table(RuleBasedStateMachine):
         self.lost: list[tuple[ActiveJob, int]] = []
         self.saved: Any = None
         self.has_groups = grouped
-        self.steps = 0
         self.connection.execute(FOLLOW, [FOLLOWED])
         now = self.connection.execute("SELECT clock_timestamp()").fetchone()
         assert now is not None
@@ -197,19 +196,18 @@ class Table(RuleBasedStateMachine):
             self.count()
 
     def count(self) -> None:
-        """Compare what the queues count, after every other step, by turns."""
-        self.steps += 1
-        if self.steps % 2:
-            return
-        queue, books = self.queues[QUEUES[self.steps // 2 % 2]], self.books
-        counts = queue.counts(connection=self.connection)
-        backlog = books.of(queue.name, "waiting", "delayed", "waiting_children")
-        assert queue.count(connection=self.connection) == len(backlog)
-        for state in STATES:
-            count = len(books.of(queue.name, state))
-            found = getattr(counts, state)
-            found += counts.prioritized if state == "waiting" else 0
-            assert found == count
+        """Compare what the queues count."""
+        for queue in self.queues.values():
+            counts = queue.counts(connection=self.connection)
+            backlog = self.books.of(
+                queue.name, "waiting", "delayed", "waiting_children"
+            )
+            assert queue.count(connection=self.connection) == len(backlog)
+            for state in STATES:
+                count = len(self.books.of(queue.name, state))
+                found = getattr(counts, state)
+                found += counts.prioritized if state == "waiting" else 0
+                assert found == count
 
     def teardown(self) -> None:
         if self.connection.info.transaction_status:
