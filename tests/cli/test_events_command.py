@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from typing import TYPE_CHECKING
 
+from cli.calling import COMMAND, environment
 from pgqueue import QueueEvents
 from waiting import until
 
 if TYPE_CHECKING:
     from cli.conftest import Cli
+    from conftest import Sql
     from pgqueue import Queue
 
 
@@ -36,6 +40,36 @@ def test_a_consumer_reads_on_where_it_stopped(cli: Cli, dsn: str, queue: Queue) 
     assert f"job {job.id}" in done.out
     assert done.out.count("\n") == 1
     assert "Ctrl-C" in done.err
+
+
+def test_following_prints_what_happens_from_then_on_until_ctrl_c(
+    dsn: str, queue: Queue, sql: Sql
+) -> None:
+    queue.add("before")
+    process = subprocess.Popen(
+        [*COMMAND, "events", "paint", "-f", "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(dsn),
+    )
+    try:
+        assert process.stdout
+        until(lambda: sql.all("SELECT FROM pgqueue.subscriber WHERE xid IS NOT NULL"))
+        until(lambda: sql.value("SELECT events FROM pgqueue.queue"))
+        for name in ("first", "second"):
+            job = queue.add(name)
+            told = [json.loads(process.stdout.readline()) for _ in range(2)]
+            assert [(one["name"], one["job_id"]) for one in told] == [
+                ("added", job.id),
+                ("waiting", job.id),
+            ]
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert sql.all("SELECT FROM pgqueue.subscriber") == []
 
 
 def test_without_a_consumer_nothing_is_left_behind(cli: Cli, queue: Queue) -> None:

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from conftest import Sql
 
 CONSUMERS = "SELECT FROM pgqueue.subscriber"
+LOOKING = (
+    "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+    " AND query LIKE '%get_job: read%' AND pid <> pg_backend_pid()"
+)
+LISTENING = (
+    "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+    " AND query LIKE 'LISTEN%'"
+)
 
 
 @pytest.fixture(params=["Queue", "AsyncQueue"])
@@ -126,6 +134,25 @@ def test_an_open_transaction_elsewhere_holds_no_result_up(
         until(lambda: sql.all(CONSUMERS))
         worker.finish(worker.claim(), "removed", ended="completed", result=2)
         assert waiting.result(10) == 2
+
+
+@pytest.mark.parametrize("keep", [None, True])
+def test_no_notification_is_needed(
+    queue: Queue,
+    worker: HandWorker,
+    wait: Any,
+    sql: Sql,
+    keep: Any,
+) -> None:
+    job = queue.add("a", remove_on_complete=keep)
+    waiting = wait(job.id)
+    until(lambda: sql.all(LOOKING))
+    if keep:
+        until(lambda: sql.all(CONSUMERS))
+    assert not sql.all(LISTENING)
+    ended = {"state": "removed", "ended": "completed"} if keep else {}
+    worker.finish(worker.claim(), result=4, **ended)
+    assert waiting.result(10) == 4
 
 
 def test_a_callers_connection_is_only_looked_through(
