@@ -5,6 +5,7 @@ Run by `processes.Process`. Each line of its output is a word and a JSON object.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -43,6 +44,11 @@ def begin(job: Any) -> dict[str, Any]:
 
 async def on_the_loop(job: Any) -> Any:
     what = begin(job)
+    if what.get("until_cancelled"):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            say("cancelled", {"id": job.id})
     if "wait" in what:
         await until_async(Path(what["wait"]).exists, timeout=100)
     if "progress" in what:
@@ -53,6 +59,9 @@ async def on_the_loop(job: Any) -> Any:
 
 def in_a_thread(job: Any) -> Any:
     what = begin(job)
+    if what.get("until_cancelled"):
+        until(lambda: job.cancelled, timeout=100)
+        say("cancelled", {"id": job.id})
     if "wait" in what:
         until(Path(what["wait"]).exists, timeout=100)
     if "progress" in what:

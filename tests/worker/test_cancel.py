@@ -26,7 +26,8 @@ from pgqueue.testing import travel
 from pgqueue.worker import executor
 from pgqueue.worker.cancelling import Cancelling
 from pgqueue.worker.session import Session
-from waiting import until_async
+from processes import Process
+from waiting import until, until_async
 from working import Heard, drain
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ async def test_a_job_that_was_claimed_ahead_is_not_started(
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"delay": 60}, {"priority": 3}, {"lifo": True}]
+    "options", [{}, {"delay": 60}, {"priority": 3}, {"lifo": True}, {"group": "g"}]
 )
 def test_a_job_that_waits_fails_at_once(
     queue: Queue, options: dict[str, Any], sql: Sql
@@ -169,6 +170,31 @@ def test_a_job_that_waits_fails_at_once(
         queue.cancel(job.id)
     with pytest.raises(JobNotFound):
         queue.cancel(99)
+
+
+def test_a_job_that_has_completed_cannot_be_cancelled(dsn: str, queue: Queue) -> None:
+    job = queue.add("paint")
+    worker = HandWorker(dsn, "work")
+    worker.finish(worker.claim())
+    with pytest.raises(JobStateError, match="completed"):
+        queue.cancel(job.id)
+    assert queue.get(job.id).state == "completed"
+    worker.close()
+
+
+@pytest.mark.parametrize("kind", ["async def", "def"])
+def test_a_job_is_stopped_in_the_process_of_another_worker(
+    dsn: str, queue: Queue, kind: str
+) -> None:
+    job = queue.add("paint", {"until_cancelled": True}, attempts=3)
+    with Process(dsn, kind=kind, lease=1.5) as process:
+        process.until("run")
+        queue.cancel(job.id)
+        process.until("cancelled")
+        until(lambda: queue.get(job.id).state == "failed")
+        assert process.alive
+    assert (queue.get(job.id).error, queue.get(job.id).attempt) == ("cancelled", 1)
+    assert len(process.said("run")) == 1
 
 
 async def test_a_cancelled_job_can_be_retried(dsn: str, queue: Queue) -> None:
