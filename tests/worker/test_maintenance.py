@@ -8,11 +8,12 @@ import psycopg
 import pytest
 
 from claims import HandWorker
-from pgqueue import Dedup, FlowNode, FlowProducer, Queue
+from pgqueue import Dedup, FlowNode, FlowProducer, NewJob, Queue, QueueEvents, Worker
 from pgqueue import sql as statements
 from pgqueue.config import Settings
 from pgqueue.worker.emitter import Emitter
 from pgqueue.worker.maintenance import Maintenance
+from waiting import until_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ AGO = "now() - interval '1 day'"
 Prepare = "Callable[[Queue, HandWorker, Sql], Any]"
 
 
-async def rounds(dsn: str, count: int = 1) -> list[str]:
+async def rounds(dsn: str, count: int = 1, *, full: bool = False) -> list[str]:
     """Go round as a worker of the queue does; return the statements that were sent."""
     sent: list[str] = []
     load = statements.load
@@ -31,7 +32,7 @@ async def rounds(dsn: str, count: int = 1) -> list[str]:
         [queue_id] = looking.execute("SELECT id FROM pgqueue.queue").fetchone() or (0,)
     upkeep = Maintenance(Settings.load(dsn), Emitter(), {"work": queue_id}, 1)
     # Not the first round: once a minute it looks at more.
-    upkeep._looked = 1e18
+    upkeep._looked = -1e18 if full else 1e18
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as own:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
@@ -134,6 +135,13 @@ def read_by_nobody(queue: Queue, worker: HandWorker, sql: Sql) -> None:
     sql.run("UPDATE pgqueue.queue SET events = false")
 
 
+def unread_for_too_long(queue: Queue, worker: HandWorker, sql: Sql) -> None:
+    with QueueEvents("work", "one", dsn=queue._settings.dsn) as events:
+        events.subscribe()
+    queue.add("n")
+    sql.run(f"UPDATE pgqueue.event SET at = {AGO} - interval '1 hour'")
+
+
 NEEDS: dict[Any, str] = {
     expired: "finished",
     beyond_the_number: "finished OFFSET 2",
@@ -150,6 +158,7 @@ NEEDS: dict[Any, str] = {
     told_of_nothing: "log",
     reported_of_nothing: "progress",
     read_by_nobody: "event",
+    unread_for_too_long: "event",
 }
 """What may be left to do, and what there is as long as it is not done."""
 
@@ -165,6 +174,35 @@ async def test_a_round_does_what_is_left_to_do(
     await rounds(dsn)
     assert sql.all(left) == []
     worker.close()
+
+
+async def test_once_a_minute_a_round_counts_what_nobody_has_read(
+    dsn: str, queue: Queue, sql: Sql
+) -> None:
+    with QueueEvents("work", "one", dsn=dsn) as events:
+        events.subscribe()
+    queue.add_bulk([NewJob("n")] * 20)
+    queue.set_event_bounds(count=10)
+    await rounds(dsn)
+    assert sql.value("SELECT count(*) FROM pgqueue.event") == 40
+    await rounds(dsn, full=True)
+    assert sql.value("SELECT count(*) FROM pgqueue.event") == 10
+    assert sql.value("SELECT lost FROM pgqueue.subscriber")
+
+
+async def test_a_worker_that_runs_on_writes_its_minutes_down(
+    dsn: str, queue: Queue
+) -> None:
+    async def handler(_job: Any) -> None: ...
+
+    def metered() -> int:
+        return sum(minute.completed for minute in queue.metrics())
+
+    queue.add("n")
+    async with Worker("work", handler, lease=1.5, dsn=dsn):
+        await until_async(lambda: metered() == 1)
+        queue.add("n")
+        await until_async(lambda: metered() == 2)
 
 
 async def test_a_round_without_anything_to_do_is_one_statement(
