@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgqueue import ConfigError, StatementTimeout
+from pgqueue import ConfigError, Counts, FlowNode, StatementTimeout
 from pgqueue.query import Query, parse
 
 if TYPE_CHECKING:
@@ -36,6 +37,25 @@ def test_jobs_are_found_by_what_they_hold(queue: Queue, worker: HandWorker) -> N
     assert ids(queue, "data.x:null name:welcome") == [other.id, failed.id]
     assert ids(queue, "state:prioritized") == [third.id]
     assert ids(queue, "state:waiting") == [other.id]
+
+
+def test_jobs_are_found_in_every_state(
+    queue: Queue, worker: HandWorker, shells: Shells
+) -> None:
+    found: dict[str, int] = {}
+    for state, end in (("completed", worker.finish), ("failed", worker.fail)):
+        found[state] = queue.add("a").id
+        end(worker.claim())
+    found["active"] = queue.add("a").id
+    worker.claim()
+    found["waiting"] = queue.add("a").id
+    found["prioritized"] = queue.add("a", priority=1).id
+    found["delayed"] = queue.add("a", delay=60).id
+    tree = FlowNode("a", queue="paint", children=[FlowNode("b", queue="other")])
+    found["waiting_children"] = shells.flows().add(tree).job.id
+    assert found.keys() == {field.name for field in fields(Counts)}
+    for state, job_id in found.items():
+        assert ids(queue, f"name:a state:{state}") == [job_id]
 
 
 def test_pages_go_on_where_they_ended(queue: Queue) -> None:
