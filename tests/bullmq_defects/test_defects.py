@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parents[1]
 HERE = "bullmq_defects/test_defects.py"
+AROUND = "bullmq_defects/test_around.py"
 
 HELD: dict[int, tuple[str, ...]] = {
     # Events
@@ -40,6 +41,7 @@ HELD: dict[int, tuple[str, ...]] = {
     9: (f"{HERE}::test_trimming_the_events_of_a_queue_keeps_those_of_another",),
     10: (
         f"{HERE}::test_a_job_that_waits_again_is_told_after_it_stalled",
+        f"{AROUND}::test_a_run_that_waits_for_children_is_told",
         "events/test_events.py::"
         "test_a_job_that_ends_has_one_terminal_event_with_its_outcome",
     ),
@@ -81,6 +83,7 @@ HELD: dict[int, tuple[str, ...]] = {
     13: (
         "queue/test_add.py::test_a_delay_counts_from_the_databases_clock",
         "worker/test_handlers.py::test_backoff_is_kept_by_the_clock_of_the_database",
+        f"{AROUND}::test_no_instant_is_taken_from_the_client",
     ),
     14: (
         "queue/test_dedup.py::"
@@ -102,7 +105,14 @@ HELD: dict[int, tuple[str, ...]] = {
         "worker/test_doorbell.py::test_nobody_is_rung_for_while_nobody_sleeps",
         "worker/test_doorbell.py::test_one_transaction_rings_once_a_queue",
     ),
-    22: ("worker/test_hints.py::test_a_held_snapshot_does_not_make_claims_dear",),
+    21: (
+        "sql/test_plans.py::test_a_limit_is_exact",
+        "limits/test_idle.py::test_a_queue_without_limits_costs_no_statement_more",
+    ),
+    22: (
+        "worker/test_hints.py::test_a_held_snapshot_does_not_make_claims_dear",
+        f"{AROUND}::test_what_changes_while_jobs_run_is_in_no_index",
+    ),
     23: (f"{HERE}::test_adding_many_makes_no_temporary_table",),
     24: (
         "worker/test_flows.py::"
@@ -110,7 +120,13 @@ HELD: dict[int, tuple[str, ...]] = {
     ),
     # Around it
     16: (f"{HERE}::test_recovery_looks_at_no_job_that_is_not_active",),
-    28: ("queue/test_getters.py::test_workers_are_listed_with_what_they_hold",),
+    15: (
+        "worker/test_history.py::"
+        "test_a_job_without_its_lease_can_neither_log_nor_change_data",
+        "queue/test_jobs.py::test_a_job_that_is_not_there_is_not_found",
+    ),
+    26: (f"{AROUND}::test_a_role_that_may_create_nothing_adds_runs_and_obliterates",),
+    28: (f"{AROUND}::test_workers_of_queues_with_long_names_are_listed",),
     29: (
         "compat/test_limits.py::test_a_rate_limited_queue_waits",
         "compat/test_worker.py::test_a_paused_worker_takes_no_job_until_it_is_resumed",
@@ -123,13 +139,8 @@ HELD: dict[int, tuple[str, ...]] = {
 }
 
 NOT_HERE: dict[int, str] = {
-    15: "there are no numbered codes; a lost lease is LeaseLost, a missing job "
-    "JobNotFound",
-    21: "a limit is a lock of its queue here too, but a claim takes a batch, and a queue "
-    "without limits takes none",
     25: "functions pin their search path on purpose; what workers send in a loop is "
     "plain statements",
-    26: "nothing makes tables or sequences at run time, and migrations are a command",
     27: "functions are replaced by any migration",
 }
 
