@@ -1,6 +1,7 @@
 -- count_jobs: read
 -- How many jobs of a queue stand where, in one snapshot; states that are not asked for
--- cost nothing and are 0. Each is a walk over one index and no table.
+-- cost nothing and are 0. Each is a walk over one index, or over narrow rows that are all
+-- of this queue; no body is read.
 SELECT
     CASE WHEN 'waiting' = ANY(%(states)s::text[]) THEN (
         SELECT count(*) FROM pgqueue.ready r

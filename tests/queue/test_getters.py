@@ -51,6 +51,39 @@ def test_counts_walk_over_indexes_only(queue: Queue, sql: Sql) -> None:
     assert queue.counts("failed").failed == 200
 
 
+STANDING = {
+    "waiting": "ready (job_id, seq, queue_id, priority, attempt, stalled, moved)"
+    " SELECT g, g, {queue}, g %% 2, 0, 0, false",
+    "delayed": "delayed (queue_id, job_id, run_at, priority, attempt, stalled)"
+    " SELECT {queue}, g, now() + interval '1 hour', 0, 0, 0",
+    "waiting_children": "blocked (queue_id, job_id, priority, attempt, stalled)"
+    " SELECT {queue}, g, 0, 0, 0",
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "like"), [*((one, one) for one in STANDING), ("prioritized", "waiting")]
+)
+def test_what_has_not_finished_is_counted_by_index_too(
+    queue: Queue, sql: Sql, state: str, like: str
+) -> None:
+    """A queue that has the server to itself may be read from the narrow table instead."""
+    queue.pause()
+    rows = STANDING[like].format(queue="CASE WHEN g <= %s THEN 1 ELSE 2 END")
+    sql.run(
+        f"INSERT INTO pgqueue.{rows} FROM generate_series(1, %s) g", [20000, 200000]
+    )
+    sql.run(f"VACUUM ANALYZE pgqueue.{rows.partition(' ')[0]}")
+    params = {"queue": "paint", "states": [state]}
+    explained = sql.all(f"EXPLAIN (ANALYZE, COSTS off) {_text('count_jobs')}", params)
+    plan = "\n".join(row[0] for row in explained)
+    assert "Index Only Scan using" in plan, plan
+    assert "Heap Fetches: 0" in plan, plan
+    assert plan.count("Scan") == 2, plan
+    expected = 10000 if like == "waiting" else 20000
+    assert getattr(queue.counts(state), state) == expected
+
+
 def test_waiting_jobs_are_counted_by_priority(queue: Queue) -> None:
     for priority in (0, 3, 3):
         queue.add("a", priority=priority)
