@@ -21,6 +21,11 @@ DOCUMENTS = [
     if path.exists() and "adr" not in path.parts
 ]
 
+CAPABILITIES = (
+    *("batches", "bullmq", "control", "deduplication", "events", "flows", "groups"),
+    *("isolation", "limits", "observing", "retention", "schedules"),
+)
+
 
 @pytest.fixture
 def _configured(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -39,3 +44,11 @@ def test_the_examples_run(path: Path) -> None:
     sybil = Sybil(parsers=[PythonCodeBlockParser(), SkipParser()], path=str(ROOT))
     for example in sybil.parse(path).examples():
         example.evaluate()
+
+
+@pytest.mark.parametrize("name", CAPABILITIES)
+def test_a_capability_has_a_page_with_an_example(name: str) -> None:
+    path = ROOT / "docs" / f"{name}.md"
+    assert path in DOCUMENTS
+    sybil = Sybil(parsers=[PythonCodeBlockParser()], path=str(ROOT))
+    assert list(sybil.parse(path).examples())

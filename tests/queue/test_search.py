@@ -58,6 +58,14 @@ def test_jobs_are_found_in_every_state(
         assert ids(queue, f"name:a state:{state}") == [job_id]
 
 
+def test_jobs_are_found_by_their_group(queue: Queue) -> None:
+    queue.add("a")
+    queue.add("a", group="tenant-8")
+    mine = queue.add("a", group="tenant-7")
+    assert ids(queue, "group:tenant-7") == [mine.id]
+    assert ids(queue, "group:tenant-7 name:b") == []
+
+
 def test_pages_go_on_where_they_ended(queue: Queue) -> None:
     added = [queue.add("a", {"n": 1}).id for _ in range(5)]
     first = queue.search("data.n:1", 2)
