@@ -122,9 +122,16 @@ class Runner:
                 "is the test's own, give it: connection=, or a queue of pgqueue.django"
             ) from error
 
-    async def _together(self, op: Op[T]) -> T:
+    async def _drive(self, op: Op[T] | Atomic[T]) -> T:
+        """Run an operation; on connections of its own it does not wait for ever."""
+        return await (self._together(op) if self._bench.own else self._bench.drive(op))
+
+    async def _together(self, op: Op[T] | Atomic[T]) -> T:
         """Run an operation in one transaction, which does not wait for ever."""
-        return await self._bench.drive(Atomic(bounded(op) if self._bench.own else op))
+        whole = op if isinstance(op, Atomic) else Atomic(op)
+        if self._bench.own:
+            whole = replace(whole, op=bounded(whole.op))
+        return await self._bench.drive(whole)
 
     async def _run(self, most: int | None, *, raise_errors: bool) -> list[Run]:
         worker = self._worker
@@ -160,7 +167,7 @@ class Runner:
 
     async def _end(self) -> None:
         """Prune what is too old by now, and sign off."""
-        drive = self._bench.drive
+        drive = self._drive
         for queue_id in self._queues.values():
             await drive(maintenance.prune(queue_id, 0.0))
             await drive(maintenance.trim(queue_id))
@@ -170,7 +177,7 @@ class Runner:
 
     async def _recover(self) -> None:
         """Put back what dead workers held, free ids, repair schedules."""
-        drive = self._bench.drive
+        drive = self._drive
         recovered = await drive(maintenance.recover(self._worker.max_stalled))
         await drive(release(maintenance.parents_of(recovered)))
         await drive(release_forgotten(FIRST))
@@ -188,7 +195,7 @@ class Runner:
     async def _work(self, job: ActiveJob) -> Run:
         if (key := job.options.schedule) is not None:
             begun = schedules.Begun(job.queue_id, key, job.id)
-            await self._bench.drive(schedules.advance([begun]))
+            await self._drive(schedules.advance([begun]))
         handler = self._worker.handlers.find(job.name)
         snapshot = job.loaded().snapshot()
         if handler is None:
@@ -218,7 +225,7 @@ class Runner:
         if error := afterthought(job, done, outcome):
             self._bench.emitter.error(error, f"job {job.id}, which had completed")
         if parents := self._finisher.tell(job, done):
-            await self._bench.drive(release(parents))
+            await self._drive(release(parents))
         return Run(snapshot, "completed", done.outcome.result)
 
     async def _execute(self, job: ActiveJob, handler: Callable[..., Any]) -> Outcome:
@@ -257,7 +264,7 @@ class Runner:
         answers = await self._together(together(statements))
         parents: set[Parent] = self._finisher.settle(taken, answers)
         if parents:
-            await self._bench.drive(release(parents))
+            await self._drive(release(parents))
 
 
 async def within(job: ActiveJob, handler: Callable[..., Any]) -> Any:

@@ -67,6 +67,36 @@ def test_without_a_connection_it_commits(queue: Queue) -> None:
     assert queue.get(job.id).state == "completed"
 
 
+@pytest.mark.timeout(100)
+@pytest.mark.parametrize(
+    ("at_the_end", "table"),
+    [
+        *((False, table) for table in ("lease", "blocked", "schedule", "dedup")),
+        *((True, table) for table in ("lease", "finished", "dedup", "worker")),
+    ],
+)
+def test_what_an_open_transaction_holds_is_waited_for_only_so_long(
+    queue: Queue,
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
+    at_the_end: bool,
+) -> None:
+    """Whatever it does, also what a worker's maintenance does."""
+    monkeypatch.setattr("pgqueue.testing.running.PATIENCE", 1)
+    hold = f"TRUNCATE pgqueue.{table} CASCADE"
+
+    def handler(_: ActiveJob) -> None:
+        connection.execute(hold)
+
+    if at_the_end:
+        queue.add("welcome")
+    else:
+        connection.execute(hold)
+    with pytest.raises(ConfigError, match="still open"):
+        run_pending(handler, queue=queue)
+
+
 def test_jobs_that_handlers_add_run_too_and_delayed_ones_do_not(
     queue: Queue, connection: Connection
 ) -> None:
