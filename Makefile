@@ -6,6 +6,8 @@
 ARGS ?=
 WORKERS ?= auto
 COMPOSE ?= docker compose
+DJANGO ?= 6.1.3
+TASKS_PYTHON = $(or $(PYTHON),python3.13)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # As root (a container, CI) pip's warning about root does not concern a venv.
 export PIP_ROOT_USER_ACTION := ignore
@@ -28,10 +30,18 @@ test: .venv/dev.stamp ## Run the tests; ARGS="-k name", PGQUEUE_TEST_DSN=, PGQUE
 
 .PHONY: test-with
 test-with: .venv/bin/python ## Run tests with other releases; WITH="django~=4.2.0" ARGS=tests/django, PYTHON=
-	$(or $(PYTHON),$(BIN)/python) -m venv build/with
+	$(or $(PYTHON),$(BIN)/python) -m venv --clear build/with
 	build/with/bin/python -m pip install --quiet --editable '.[dev]'
 	build/with/bin/python -m pip install --quiet $(foreach each,$(WITH),'$(each)')
 	build/with/bin/python -m pytest -n $(WORKERS) $(ARGS)
+
+# They are in its source only, not in what is installed.
+.PHONY: test-tasks
+test-tasks: ## Run Django's own tests of tasks (Python 3.12 or newer); DJANGO=, PYTHON=
+	$(TASKS_PYTHON) -m pip download --quiet --no-deps --no-binary django --dest build/django django==$(DJANGO)
+	tar -xzf build/django/django-$(DJANGO).tar.gz -C build/django
+	PGQUEUE_DJANGO_SOURCE=$(CURDIR)/build/django/django-$(DJANGO) $(MAKE) test-with \
+	  PYTHON=$(TASKS_PYTHON) WITH=django==$(DJANGO) ARGS="-n 0 tests/django/test_theirs.py $(ARGS)"
 
 .PHONY: soak
 soak: .venv/dev.stamp ## Kill workers at random, then check the books; ARGS="seconds seed"
