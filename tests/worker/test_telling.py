@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from isolated_handlers import by_kind
 from pgqueue import JobFailed, Queue, RetryLater, Unrecoverable, Worker
-from pgqueue.cli.logs import TextFormatter
+from pgqueue.cli.logs import JsonFormatter, TextFormatter
 from working import KINDS, Heard, drain, handler_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,28 @@ async def test_a_failed_run_is_logged_with_its_name_and_its_traceback(
     assert shown[1] == "Traceback (most recent call last):"
     assert any("test_telling.py" in line for line in shown)
     assert shown[-1] == "KeyError: 'n'"
+
+
+async def test_the_row_of_an_error_of_the_servers_is_in_the_traceback_only(
+    dsn: str, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So that a filter which drops the traceback keeps it out of the log."""
+
+    def handler(_job: Any) -> None:
+        with psycopg.connect(dsn) as connection:
+            connection.execute("CREATE TEMP TABLE person (mail text UNIQUE)")
+            connection.execute(
+                "INSERT INTO person VALUES ('a@b.example'), ('a@b.example')"
+            )
+
+    queue.add("paint")
+    await drain(Worker("work", handler, dsn=dsn))
+    (record,) = told(caplog, "job.failed")
+    assert "a@b.example" in TextFormatter().format(record)
+    assert "UniqueViolation: duplicate key" in record.getMessage()
+    record.exc_info = record.exc_text = None
+    for formatter in (TextFormatter(), JsonFormatter(), logging.Formatter()):
+        assert "a@b.example" not in formatter.format(record)
 
 
 @each_kind
