@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,3 +53,14 @@ def test_a_capability_has_a_page_with_an_example(name: str) -> None:
     assert path in DOCUMENTS
     sybil = Sybil(parsers=[PythonCodeBlockParser()], path=str(ROOT))
     assert list(sybil.parse(path).examples())
+
+
+@pytest.mark.parametrize("name", ["bullmq", "celery", "procrastinate", "rq"])
+def test_a_guide_for_moving_in_has_the_code_before_and_after(name: str) -> None:
+    text = (ROOT / "docs" / "migrating" / f"{name}.md").read_text("utf-8")
+    before, after = text.split("\nAfter:\n", 1)
+    before = before.split("\nBefore:\n", 1)[1]
+    assert "```" in before
+    assert "pgqueue" not in before
+    assert re.search(r"^(from|import) pgqueue", after, re.MULTILINE)
+    assert "## Switching over" in after
