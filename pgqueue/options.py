@@ -149,11 +149,11 @@ def asked_options(job: NewJob) -> dict[str, JsonValue]:
         if job.delay is not None:
             raise ConfigError.bad("run_at", job.run_at, "no delay beside it")
         asked["run_at"] = check_instant("run_at", job.run_at).isoformat()
-    if job.priority != 0:
+    if job.priority != 0 or job.priority is False:
         asked["priority"] = check_int("priority", job.priority, 0, MAX_PRIORITY)
     if job.lifo is not False:
         asked["lifo"] = check_flag("lifo", job.lifo)
-    if job.attempts != 1:
+    if job.attempts != 1 or job.attempts is True:
         asked["attempts"] = check_int("attempts", job.attempts, 1, MAX_ATTEMPTS)
     if job.key is not None:
         asked["key"] = check_name(job.key, "key")
@@ -176,6 +176,7 @@ def stored_options(job: NewJob) -> dict[str, JsonValue]:
         stored["timeout"] = check_duration("timeout", job.timeout, positive=True)
     if job.expires is not None:
         stored["expires"] = encode_expires(job.expires)
+        check_can_start(job)
     if job.dedup is not None:
         stored["dedup"] = True
     if job.keep_logs is not None:
@@ -211,6 +212,18 @@ def encode_expires(expires: Duration | datetime) -> JsonValue:
     if isinstance(expires, datetime):
         return check_instant("expires", expires).isoformat()
     return check_duration("expires", expires, positive=True)
+
+
+def check_can_start(job: NewJob) -> None:
+    """Raise if a job would expire before it is due; a client's clock is not asked."""
+    if isinstance(job.expires, datetime):
+        never = job.run_at is not None and job.expires <= job.run_at
+        due = f"run_at={job.run_at}"
+    else:
+        never = job.delay is not None and seconds(job.expires) <= seconds(job.delay)
+        due = f"delay={job.delay!r}"
+    if never:
+        raise ConfigError.bad("expires", job.expires, f"more than {due}")
 
 
 def encode_dedup(job: NewJob) -> JsonValue:

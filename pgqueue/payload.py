@@ -97,7 +97,7 @@ def culprit(value: object, path: str) -> str:
             for key in value:
                 if not isinstance(key, (str, int, float, NoneType)):
                     kind = type(key).__name__
-                    return f"a key of {path} is a {kind}; give a text"
+                    return f"a key of {path} is {with_article(kind)}; give a text"
             items = [(item, f"{path}.{key}") for key, item in value.items()]
         elif isinstance(value, (list, tuple)):
             items = [(item, f"{path}[{index}]") for index, item in enumerate(value)]
@@ -107,9 +107,14 @@ def culprit(value: object, path: str) -> str:
             continue
         else:
             kind = type(value).__name__
-            return f"{path} is a {kind}; give {instead_of(value)}"
+            return f"{path} is {with_article(kind)}; give {instead_of(value)}"
         pending += [(item, place, depth + 1) for item, place in reversed(items)]
     return ""
+
+
+def with_article(kind: str) -> str:
+    """Return "an Order", "a UUID": U is mostly said as in "user"."""
+    return f"an {kind}" if kind[:1].lower() in "aeio" else f"a {kind}"
 
 
 def instead_of(value: object) -> str:

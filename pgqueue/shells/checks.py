@@ -11,6 +11,7 @@ from pgqueue.errors import ConfigError
 from pgqueue.ops import jobs as job_ops
 from pgqueue.ops import queues as queue_ops
 from pgqueue.ops.control import FINISHED
+from pgqueue.types import Job
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -65,6 +66,8 @@ def check_clean(grace: Duration, limit: int, state: str) -> tuple[float, int, st
 
 def check_id(job_id: object) -> int:
     """Return a job id, or raise `ConfigError`."""
+    if isinstance(job_id, Job):
+        raise ConfigError.bad("job_id", job_id, f"its id: {job_id.id}")
     return options.check_int("job_id", job_id, 1, 2**63 - 1)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 from pgqueue import options
+from pgqueue.errors import UnknownOption
 from pgqueue.ops import schedules as schedule_ops
 from pgqueue.shells.base import AsyncShell, Shell
 from pgqueue.shells.checks import PAGE, check_schedule
@@ -52,6 +53,7 @@ class Schedules(Shell):
         headers: Mapping[str, str] | None = None,
         tags: Sequence[str] = (),
         connection: Any = None,
+        **unknown: Never,
     ) -> Schedule:
         """Make a schedule, or give an existing one this rule and this job template.
 
@@ -80,9 +82,11 @@ class Schedules(Shell):
         The other options are those of `add`, for each job.
 
         Raises:
-            ConfigError: an option is out of its range; nothing was sent.
+            ConfigError: an option is unknown or out of its range; nothing was sent.
             PayloadError: the data cannot be stored; nothing was sent.
         """
+        if unknown:
+            raise UnknownOption.of(self.upsert_schedule, unknown)
         rule = check_schedule(
             key,
             cron=cron,
@@ -204,8 +208,11 @@ class AsyncSchedules(AsyncShell):
         headers: Mapping[str, str] | None = None,
         tags: Sequence[str] = (),
         connection: Any = None,
+        **unknown: Never,
     ) -> Schedule:
         """Make a schedule, or give an existing one this rule and this job template."""
+        if unknown:
+            raise UnknownOption.of(self.upsert_schedule, unknown)
         rule = check_schedule(
             key,
             cron=cron,

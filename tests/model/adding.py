@@ -32,6 +32,16 @@ rules = st.builds(
     ),
     id=st.sampled_from(["d", "d", "e"]),
 )
+
+
+def able_to_start(drawn: dict[str, Any]) -> dict[str, Any]:
+    """Let a job not expire before it is due: such a one is refused."""
+    delay, expires = drawn["delay"], drawn["expires"]
+    if delay is not None and expires is not None and expires <= delay:
+        return drawn | {"expires": None}
+    return drawn
+
+
 options = st.fixed_dictionaries(
     {
         "delay": st.sampled_from([None, None, 1000, 3000]),
@@ -45,7 +55,7 @@ options = st.fixed_dictionaries(
         "remove_on_complete": keeps,
         "remove_on_fail": keeps,
     }
-)
+).map(able_to_start)
 trees = st.recursive(
     st.builds(dict, queue=queues, policy=policies, options=options, below=st.just([])),
     lambda below: st.builds(

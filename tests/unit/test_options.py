@@ -14,6 +14,8 @@ from pgqueue import (
     AsyncQueue,
     Backoff,
     ConfigError,
+    Job,
+    JobState,
     KeepJobs,
     NewJob,
     Queue,
@@ -29,6 +31,7 @@ from unit.calling import each_queue, outcome
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nowhere?connect_timeout=1"
 """Whoever connects here gets `DatabaseUnavailable`, so `ConfigError` means no I/O."""
 
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 YEARS = 200 * 365 * 86400
 BAD_DURATIONS = [-1, -0.001, float("nan"), float("inf"), YEARS, 10**400, "5s", True]
 
@@ -67,6 +70,8 @@ BAD_OPTIONS: list[tuple[str, Any]] = [
     ("backoff", Backoff("exponential", 1.0, max=-1.0)),
     *(("timeout", value) for value in BAD_DURATIONS),
     ("timeout", 0),
+    ("attempts", True),
+    ("priority", False),
     ("key", ""),
     ("key", "k" * 256),
     ("key", "nul\x00"),
@@ -108,6 +113,37 @@ async def test_async_add_names_the_bad_option_before_any_connection(
         await AsyncQueue("paint", dsn=NOWHERE).add("n", **{option: value})
 
 
+NEVER = {
+    "delay": ({"delay": 5, "expires": 5}, r"^expires=5 .*more than delay=5$"),
+    "units": ({"delay": timedelta(minutes=1), "expires": 59.9}, "more than delay="),
+    "run_at": ({"run_at": NOON, "expires": NOON}, "more than run_at=2030-01-01"),
+}
+
+
+@each_queue
+@pytest.mark.parametrize("case", NEVER)
+def test_a_job_that_would_expire_before_it_is_due_is_refused(
+    kind: type[Queue | AsyncQueue], case: str
+) -> None:
+    given, message = NEVER[case]
+    with pytest.raises(ConfigError, match=message):
+        outcome(kind("paint", dsn=NOWHERE).add("n", **given))  # type: ignore[arg-type]
+
+
+@each_queue
+def test_a_job_in_the_place_of_its_id_is_named(kind: type[Queue | AsyncQueue]) -> None:
+    job = Job(
+        id=7,
+        queue="paint",
+        name="n",
+        data=None,
+        state=JobState.WAITING,
+        created_at=NOON,
+    )
+    with pytest.raises(ConfigError, match=r"job_id takes its id: 7$"):
+        outcome(kind("paint", dsn=NOWHERE).remove(job))  # type: ignore[arg-type]
+
+
 UNKNOWN = {
     "a misspelt one": ({"prioritiy": 1}, r"'prioritiy'; did you mean 'priority'\?"),
     "BullMQ's spelling": ({"removeOnFail": 1}, r"did you mean 'remove_on_fail'\?"),
@@ -133,6 +169,8 @@ def test_a_queue_and_a_worker_name_an_unknown_option_too(
         kind("paint", dns=NOWHERE)  # type: ignore[arg-type]
     with pytest.raises(UnknownOption, match="did you mean 'concurrency'"):
         Worker("paint", print, concurency=3)  # type: ignore[arg-type]
+    with pytest.raises(UnknownOption, match="'missd'; did you mean 'missed'"):
+        outcome(kind("paint", dsn=NOWHERE).upsert_schedule("k", every=1, missd="all"))  # type: ignore[arg-type]
     assert issubclass(UnknownOption, TypeError)
 
 

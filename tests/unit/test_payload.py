@@ -44,7 +44,7 @@ BAD = {
     "a set": ({1, 2}, "JSON: data is a set; give a list"),
     "bytes": (b"raw", "data is a bytes; give a text, such as base64"),
     "bytes as a key": ({"a": {b"raw": 1}}, r"a key of data\.a is a bytes; give a text"),
-    "an object": (object(), "data is a object; give a dict"),
+    "an object": (object(), "data is an object; give a dict"),
     "a UUID": (
         {"order": {"id": UUID(int=1)}},
         r"JSON: data\.order\.id is a UUID; give str\(value\)",
