@@ -36,6 +36,7 @@ class Listener:
         changed: called when listening begins and when it ends.
         cancelled: called with a job's id when somebody cancels it while it runs.
         paused: called with a queue's id when somebody pauses or resumes it.
+        lost: called with what ended a connection, or kept it from being opened.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class Listener:
         changed: Callable[[], None],
         cancelled: Callable[[int], None] | None = None,
         paused: Callable[[int], None] | None = None,
+        lost: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._rung = rung
         self._changed = changed
         self._words = {"cancel": cancelled, "pause": paused}
+        self._lost = lost
         self.ready = False
 
     async def run(self) -> None:
@@ -63,6 +66,7 @@ class Listener:
                     await self._follow(connection)
             except (psycopg.Error, OSError, TimeoutError) as error:
                 telemetry.emit("listener.lost", error=one_line(error))
+                self._lost(error)
             finally:
                 if self.ready:
                     self.ready = False

@@ -52,6 +52,15 @@ def is_connection_loss(error: BaseException) -> bool:
     )
 
 
+def is_outage(error: BaseException) -> bool:
+    """Whether this, ours or the driver's, says that the database is not reachable.
+
+    That all connections are lent is not the database's doing.
+    """
+    cause = error.__cause__ if isinstance(error, DatabaseUnavailable) else error
+    return isinstance(cause, psycopg.Error) and is_connection_loss(cause)
+
+
 def is_passing(error: BaseException) -> bool:
     """Whether the server refused for the moment: a conflict, no room, a time limit."""
     return isinstance(error, psycopg.Error) and sqlstate(error).startswith(PASSING)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from pgqueue import telemetry
-from pgqueue.db.translate import is_passing, one_line
+from pgqueue.db.translate import is_passing
 from pgqueue.errors import PgQueueError
 from pgqueue.worker.outcome import unwritable
 from pgqueue.worker.session import Session, SessionLost
@@ -249,22 +248,25 @@ class Claimer:
                     # There is no more to fetch: first let begin what was fetched.
                     await asyncio.sleep(0)
             self._pause = FIRST_PAUSE
-        except SessionLost as error:
-            self._lost(taken, error)
+        except SessionLost:
+            self._lost(taken)
         except psycopg.Error as error:
             await self._refused(taken, error)
         except PgQueueError as error:
             self._finisher.give_back(taken)
             await self._wait_out(error)
+        except asyncio.CancelledError:
+            # The leases end, or the worker does: what was not written must be known.
+            self._finisher.give_back(taken, uncertain=True)
+            raise
 
     # Trouble.
 
-    def _lost(self, taken: list[Ended], error: SessionLost) -> None:
+    def _lost(self, taken: list[Ended]) -> None:
         """Keep the outcomes; what the lost claim took is found through its lease."""
         self._finisher.give_back(taken, uncertain=True)
         self._trip.doze.forget()
         self._adopting = True
-        telemetry.emit("database.lost", during="claim", error=one_line(error))
         self.look()
 
     async def _refused(self, taken: list[Ended], error: psycopg.Error) -> None:
@@ -277,8 +279,8 @@ class Claimer:
         for index, ended in enumerate(taken):
             try:
                 await self._write_alone(ended)
-            except SessionLost as lost:
-                self._lost(taken[index:], lost)
+            except SessionLost:
+                self._lost(taken[index:])
                 return
             except (psycopg.Error, PgQueueError) as refused:
                 self._finisher.give_back(taken[index:])

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from pgqueue import telemetry
+from pgqueue.db.translate import is_outage
 from pgqueue.errors import ConfigError
+from pgqueue.worker.outage import Outage
 from pgqueue.worker.outcome import describe, headline
 
 Listener = Callable[..., Any]
@@ -44,9 +46,14 @@ def check_event(event: object) -> None:
 
 
 class Emitter:
-    """The listeners of one worker; called on its loop."""
+    """The listeners of one worker; called on its loop.
+
+    Attributes:
+        outage: whether the database answers the worker; may be told in any thread.
+    """
 
     def __init__(self) -> None:
+        self.outage = Outage()
         self._listeners: dict[str, tuple[Listener, ...]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -86,6 +93,18 @@ class Emitter:
         text = headline(error, describe(error))
         telemetry.emit("worker.error", during=during, error=text)
         self.emit("error", error)
+
+    def trouble(self, error: BaseException, part: str) -> None:
+        """Report why a part of the worker failed that tries again by itself.
+
+        That the database is away is no error of this part, and is told once for all.
+        """
+        if is_outage(error):
+            self.outage.lost(part, error)
+            self.emit("error", error)
+        else:
+            self.outage.works(part)
+            self.error(error, part)
 
     async def settle(self, patience: float) -> None:
         """Wait, but not for ever, until the async listeners have returned."""

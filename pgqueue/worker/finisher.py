@@ -77,6 +77,12 @@ class Finisher:
         jobs = [ended.job for ended in kept] + list(self._expected)
         return {(job.lease_id, job.id) for job in jobs}
 
+    def abandon(self) -> list[ActiveJob]:
+        """Return the jobs whose outcomes are not written, and never will be."""
+        kept = (*self._pending, *self._parked)
+        self._pending, self._parked = [], []
+        return [ended.job for ended in kept]
+
     def park(self, ended: Ended) -> None:
         """Keep an outcome that cannot be written now, apart from the others."""
         self._parked.append(ended)

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from pgqueue import telemetry
 from pgqueue.db.connect import configure, connect_options
 from pgqueue.db.run import run
-from pgqueue.db.translate import one_line
 from pgqueue.errors import PgQueueError
 from pgqueue.ops.leases import look_for_cancelled, renew
 
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pgqueue.config import Settings
+    from pgqueue.worker.outage import Outage
 
 MARGIN: Final = 0.1
 """Share of the lease, and at least a second of it, by which the worker stops early."""
@@ -42,6 +41,7 @@ class Heartbeat:
         fenced: called, in the thread, once the database says that the worker is dead.
         ended: called, in the thread, at its end.
         cancelled: called, in the thread, with the jobs that are to be stopped.
+        outage: told whether the database answers.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Heartbeat:
         fenced: Callable[[], None],
         ended: Callable[[], None],
         cancelled: Callable[[list[int]], None],
+        outage: Outage,
     ) -> None:
         self._settings = settings
         self._worker_id = worker_id
@@ -60,6 +61,7 @@ class Heartbeat:
         self._fenced = fenced
         self._ended = ended
         self._cancelled = cancelled
+        self._outage = outage
         self._stop = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name="pgqueue-heartbeat", daemon=True
@@ -95,11 +97,11 @@ class Heartbeat:
             try:
                 alive = self._renew()
             except (psycopg.Error, OSError, PgQueueError) as error:
-                reason = one_line(error)
-                telemetry.emit("database.lost", during="heartbeat", error=reason)
+                self._outage.lost("heartbeat", error)
                 self._drop()
                 pause = min(1.0, self._lease / 10)
                 continue
+            self._outage.works("heartbeat")
             if not alive:
                 self._fenced()
                 return

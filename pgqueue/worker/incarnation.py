@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pgqueue import telemetry
@@ -55,7 +56,8 @@ class Incarnation:
         self._emitter = worker.emitter
         self._pauses = worker.pauses
         self._loop = asyncio.get_running_loop()
-        self._session = Session(worker.settings)
+        self._outage = worker.emitter.outage
+        self._session = Session(worker.settings, self._outage)
         keep = (worker.remove_on_complete, worker.remove_on_fail)
         self._terms = Terms(worker.settings, worker_id, keep, worker.alias)
         self._finisher = Finisher(worker.emitter, *keep)
@@ -81,6 +83,7 @@ class Incarnation:
             fenced=lambda: self._from_thread(self._fenced),
             ended=lambda: self._from_thread(self._stilled),
             cancelled=self._cancel_from_thread,
+            outage=self._outage,
         )
 
     async def live(
@@ -95,12 +98,14 @@ class Incarnation:
         if queues is None:
             await self._session.close()
             return False
+        self._outage.over()
         listener = Listener(
             self._worker.settings,
             self._on_ring,
             self._on_listening,
             lambda job_id: self._cancel([job_id]),
             self._pauses.rung,
+            partial(self._outage.lost, "listener"),
         )
         self._listener: Listener | None = (
             listener if self._worker.settings.listen else None
@@ -238,6 +243,8 @@ class Incarnation:
             self._loop.call_soon_threadsafe(self._cancel, job_ids)
 
     def _on_listening(self) -> None:
+        if self._listener is not None and self._listener.ready:
+            self._outage.works("listener")
         self._claimer.listens()
 
     def _from_thread(self, event: asyncio.Event) -> None:
@@ -322,7 +329,7 @@ class Incarnation:
             running = list(self._executor.running())
             for job in running:
                 self._executor.abandon(job)
-            self._settling.lost(running)
+            self._settling.lost([*running, *self._finisher.abandon()])
         self._executor.close()
         # Every outcome is written by now, or never will be.
         self._heartbeat.stop()
@@ -338,5 +345,4 @@ class Incarnation:
             async with asyncio.timeout(limit):
                 await last
         except Exception as error:  # noqa: BLE001  the server may be gone
-            reason = str(error).strip() or repr(error)
-            telemetry.emit("database.lost", during="stop", error=reason)
+            self._outage.lost("stop", error)

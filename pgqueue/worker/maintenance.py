@@ -75,7 +75,9 @@ class Maintenance:
                 async with pool.aconnection(self._settings, self) as connection:
                     await self.once(connection)
             except Exception as error:  # noqa: BLE001  the next round tries again
-                self._emitter.error(error, "maintenance")
+                self._emitter.trouble(error, "maintenance")
+            else:
+                self._emitter.outage.works("maintenance")
 
     async def once(self, connection: AsyncConnection) -> None:
         """Look what there is to do, and do it."""

@@ -67,7 +67,9 @@ class Pauses:
                 async with pool.aconnection(self._settings, self) as connection:
                     await arun(connection, self.look(), self._settings.schema)
             except Exception as error:  # noqa: BLE001  the next look tries again
-                self._emitter.error(error, "look at pauses")
+                self._emitter.trouble(error, "look at pauses")
+            else:
+                self._emitter.outage.works("look at pauses")
 
     async def close(self) -> None:
         """Give the pool up."""

@@ -14,6 +14,7 @@ from pgqueue.db.pool import connect
 from pgqueue.db.translate import describe, is_connection_loss, one_line, translate
 from pgqueue.errors import SchemaError
 from pgqueue.ops.core import Statement
+from pgqueue.worker.outage import Outage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+PART: Final = "claim"
 PLAN: Final = Statement("plan_by_index", {})
 
 FIRST_PAUSE: Final = 0.1
@@ -42,15 +44,18 @@ class Session:
     The statements of a round trip are one transaction: a claim comes with the outcomes
     before it, or neither happens.
 
+    Args:
+        outage: told when the connection breaks, and when there is one again.
+
     Attributes:
         busy: a round trip is under way.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, outage: Outage | None = None) -> None:
         self._settings = settings
+        self._outage = outage or Outage()
         self._connection: AsyncConnection | None = None
         self.busy = False
-        self.generation = 0
 
     async def exchange(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """Send statements in one round trip and return the rows of each.
@@ -69,6 +74,7 @@ class Session:
             lost = isinstance(error, TimeoutError) or is_connection_loss(error)
             if lost or connection.closed or not isinstance(error, psycopg.Error):
                 self._drop()
+                self._outage.lost(PART, error)
                 raise SessionLost(str(error).strip()) from error
             better = translate(error, describe(self._settings.dsn))
             if isinstance(better, SchemaError):
@@ -118,12 +124,24 @@ class Session:
     ) -> list[list[Row]]:
         schema = self._settings.schema
         cursors = []
-        async with connection.pipeline():
-            for statement in statements:
-                cursor = connection.cursor(row_factory=tuple_row)
-                text = sql.load(statement.name, schema)
-                await cursor.execute(text, statement.params, prepare=True)
-                cursors.append(cursor)
+        broke: BaseException | None = None
+        try:
+            async with connection.pipeline():
+                try:
+                    for statement in statements:
+                        cursor = connection.cursor(row_factory=tuple_row)
+                        text = sql.load(statement.name, schema)
+                        await cursor.execute(text, statement.params, prepare=True)
+                        cursors.append(cursor)
+                except BaseException as error:  # noqa: BLE001  raised below
+                    # Were it raised through the pipeline, psycopg would log what the
+                    # way out of it raises on top.
+                    broke = error
+        except Exception:
+            if broke is None:
+                raise
+        if broke is not None:
+            raise broke
         return [
             await cursor.fetchall() if cursor.description else [] for cursor in cursors
         ]
@@ -137,15 +155,12 @@ class Session:
             try:
                 self._connection = await self._open()
             except (psycopg.Error, OSError) as error:
-                reason = one_line(error)
-                telemetry.emit("database.lost", error=reason, again_within=pause)
+                self._outage.lost(PART, error, again_within=pause)
                 # Full jitter: a fleet does not come back at the same instant.
                 await asyncio.sleep(random.uniform(0, pause))  # noqa: S311
                 pause = min(LONGEST_PAUSE, pause * 2)
             else:
-                if self.generation:
-                    telemetry.emit("database.restored")
-                self.generation += 1
+                self._outage.works(PART)
                 return self._connection
 
     async def _open(self) -> AsyncConnection:

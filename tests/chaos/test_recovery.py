@@ -273,7 +273,7 @@ async def test_an_immediate_restart_under_load_loses_no_acknowledged_add(
     assert facts.count("worker.fenced") == 0
     pauses = [
         fact["again_within"]
-        for fact in facts.of("database.lost")
+        for fact in (*facts.of("database.lost"), *facts.of("database.away"))
         if "again_within" in fact
     ]
     assert all(pause <= 10 for pause in pauses)
@@ -306,6 +306,77 @@ async def test_a_worker_outlives_a_server_that_is_away_longer_than_its_lease(
             await until_async(lambda: queue.get(job.id).state == "completed")
         stored = queue.get(job.id)
         assert (stored.attempt, stored.stalled) == (1, 1)
+
+
+async def test_what_ended_in_an_outage_shorter_than_the_lease_is_written_after_it(
+    private_server: PrivateServer, facts: Facts
+) -> None:
+    runs: list[int] = []
+    go, ended = asyncio.Event(), asyncio.Event()
+
+    async def handler(job: Any) -> str:
+        runs.append(job.id)
+        await go.wait()
+        ended.set()
+        return "in the outage"
+
+    dsn = private_server.dsn
+    with Queue("work", dsn=dsn) as queue:
+        job = queue.add("n")
+        async with Worker("work", handler, dsn=dsn, lease=60):
+            await until_async(lambda: runs)
+            private_server.shutdown()
+            go.set()
+            await ended.wait()
+            await until_async(lambda: facts.count("database.away"))
+            await asyncio.to_thread(private_server.start)
+            await until_async(lambda: queue.get(job.id).state == "completed")
+        stored = queue.get(job.id)
+    assert (stored.result, stored.stalled, runs) == ("in the outage", 0, [job.id])
+
+
+@pytest.mark.slow
+async def test_each_outage_longer_than_the_lease_costs_a_job_a_stall(
+    private_server: PrivateServer, facts: Facts
+) -> None:
+    """Whether its run is cut off or has ended, and cannot be written in time."""
+    runs: Counter[str] = Counter()
+    go, never = asyncio.Event(), asyncio.Event()
+    cut_off: list[str] = []
+
+    async def handler(job: Any) -> str:
+        runs[job.data] += 1
+        try:
+            await (go if job.data == "ends" else never).wait()
+        except asyncio.CancelledError:
+            cut_off.append(job.data)
+            raise
+        return "too late"
+
+    dsn = private_server.dsn
+    worker = Worker("work", handler, dsn=dsn, lease=3, concurrency=2)
+    heard = Heard(worker, "lease_lost", "stalled", "completed")
+    with Queue("work", dsn=dsn) as queue:
+        jobs = [queue.add("n", data) for data in ("ends", "hangs")]
+        async with worker:
+            for times in (1, 2):
+                await until_async(lambda n=times: set(runs.values()) == {n}, 60)
+                private_server.shutdown()
+                go.set()
+                await until_async(lambda n=times: facts.count("worker.fenced") == n)
+                go.clear()
+                assert cut_off == ["hangs"] * times
+                await asyncio.to_thread(private_server.start)
+            await until_async(lambda: queue.counts().failed == 2)
+        stored = [queue.get(job.id) for job in jobs]
+    assert [(one.attempt, one.stalled) for one in stored] == [(1, 2), (1, 2)]
+    assert {one.error for one in stored} == {
+        "stalled more often than max_stalled allows"
+    }
+    assert runs == {"ends": 2, "hangs": 2}
+    assert not heard.of("completed")
+    lost = Counter(number for (number,) in heard.of("lease_lost"))
+    assert lost == {job.id: 2 for job in jobs}
 
 
 async def test_a_worker_fences_itself_also_while_it_stops(

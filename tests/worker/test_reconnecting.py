@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgqueue import Worker
+from pgqueue import Queue, Worker
 from pgqueue.config import Settings
-from pgqueue.worker.session import Session
+from pgqueue.errors import DatabaseUnavailable
+from pgqueue.worker.outage import Outage
+from pgqueue.worker.session import PLAN, Session, SessionLost
 from waiting import until_async
+from working import Heard
 
 if TYPE_CHECKING:
-    from conftest import Sql
-    from pgqueue import Queue
+    from conftest import PrivateServer, Sql
     from working import Facts
 
 
@@ -58,9 +61,94 @@ async def test_the_pauses_are_jittered_double_up_to_ten_seconds_and_are_told(
         await session.exchange([])
     longest = [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10, 10]
     assert bounds == [(0, most) for most in longest]
-    told = [fact["again_within"] for fact in facts.of("database.lost")]
-    assert told == longest
-    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
-    assert len(warnings) == 10
-    assert "Connection refused" in warnings[0]
-    assert warnings[0].startswith("database.lost")
+    told = [*facts.of("database.lost"), *facts.of("database.away")]
+    assert [fact["again_within"] for fact in told] == longest
+    [warning] = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert "Connection refused" in warning
+    assert warning.startswith("database.lost during=claim")
+
+
+async def test_a_connection_that_broke_while_it_was_idle_is_left_without_a_word(
+    dsn: str, sql: Sql, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Psycopg would warn that its pipeline cannot be ended either."""
+    session = Session(Settings.load(dsn))
+    await session.exchange([PLAN])
+    ended = sql.run(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE"
+        " datname = current_database() AND application_name = 'pgqueue'"
+    )
+    assert ended == 1
+    with caplog.at_level(logging.DEBUG), pytest.raises(SessionLost):
+        await session.exchange([PLAN, PLAN])
+    said = [(r.name, r.getMessage()) for r in caplog.records]
+    assert [name for name, text in said if "database.lost" not in text] == []
+    assert len(await session.exchange([PLAN])) == 1
+    await session.close()
+
+
+async def test_an_outage_is_one_warning_and_one_line_when_it_is_over(
+    private_server: PrivateServer,
+    facts: Facts,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("pgqueue.worker.incarnation.INTERVAL", 0.2)
+    dsn = private_server.dsn
+
+    async def handler(job: Any) -> None: ...
+
+    # Its heart beats every five seconds; the leases outlive the outage.
+    worker = Worker("work", handler, dsn=dsn, lease=15)
+    parts = {"claim", "heartbeat", "maintenance", "look at pauses"}
+    parts |= {"listener"} if worker.settings.listen else set()
+    heard = Heard(worker, "error")
+
+    def noticed() -> bool:
+        seen = [*facts.of("database.lost"), *facts.of("database.away")]
+        return parts <= {fact["during"] for fact in seen}
+
+    def over(times: int) -> bool:
+        return facts.count("database.restored") == times
+
+    async def add_and_wait() -> None:
+        # With a pool for this call only: it has its own words for an outage.
+        with Queue("work", dsn=dsn) as queue:
+            job = queue.add("n")
+            await until_async(lambda: queue.get(job.id).state == "completed")
+
+    caplog.set_level(logging.INFO)
+    async with worker:
+        await add_and_wait()
+        private_server.shutdown()
+        await until_async(noticed)
+        await asyncio.to_thread(private_server.start)
+        await until_async(lambda: over(1))
+        await add_and_wait()
+        assert isinstance(heard.of("error")[0][0], DatabaseUnavailable)
+        await asyncio.to_thread(private_server.restart)
+        await until_async(lambda: over(2))
+    said = [record.getMessage().split(" ")[0] for record in caplog.records]
+    outage = ["database.lost", "database.restored"]
+    begun, ended = ["worker.started"], ["worker.stopping", "worker.stopped"]
+    assert said == [*begun, *outage, *outage, *ended], caplog.text
+    assert {r.levelname for r in caplog.records} == {"INFO", "WARNING"}
+    assert "Traceback" not in caplog.text
+
+
+def test_who_finds_out_late_tells_no_second_outage(facts: Facts) -> None:
+    outage, broken = Outage(), DatabaseUnavailable("gone")
+    for part in ("claim", "heartbeat"):
+        outage.works(part)
+    outage.lost("claim", broken)
+    outage.works("claim")
+    # Its connection is as old as the outage: it broke in that.
+    outage.lost("heartbeat", broken)
+    assert (facts.count("database.lost"), facts.count("database.restored")) == (1, 1)
+    # But that it cannot connect now is news.
+    outage.lost("heartbeat", broken)
+    outage.lost("claim", broken)
+    outage.works("heartbeat")
+    assert (facts.count("database.lost"), facts.count("database.restored")) == (2, 1)
+    outage.works("claim")
+    assert facts.count("database.restored") == 2
