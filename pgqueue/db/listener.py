@@ -44,6 +44,7 @@ class Listener:
         settings: Settings,
         rung: Callable[[int], None],
         changed: Callable[[], None],
+        *,
         cancelled: Callable[[int], None] | None = None,
         paused: Callable[[int], None] | None = None,
         lost: Callable[[BaseException], None] = lambda _: None,

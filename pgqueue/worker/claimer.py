@@ -246,6 +246,7 @@ class Claimer:
                 self._start()
                 if all(intake.hungry for intake in self._intakes.values()):
                     # There is no more to fetch: first let begin what was fetched.
+                    taken = []
                     await asyncio.sleep(0)
             self._pause = FIRST_PAUSE
         except SessionLost:

@@ -103,9 +103,9 @@ class Incarnation:
             self._worker.settings,
             self._on_ring,
             self._on_listening,
-            lambda job_id: self._cancel([job_id]),
-            self._pauses.rung,
-            partial(self._outage.lost, "listener"),
+            cancelled=lambda job_id: self._cancel([job_id]),
+            paused=self._pauses.rung,
+            lost=partial(self._outage.lost, "listener"),
         )
         self._listener: Listener | None = (
             listener if self._worker.settings.listen else None

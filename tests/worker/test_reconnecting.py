@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from pgqueue import Queue, Worker
 from pgqueue.config import Settings
 from pgqueue.errors import DatabaseUnavailable
+from pgqueue.worker.heartbeat import Heartbeat
 from pgqueue.worker.outage import Outage
 from pgqueue.worker.session import PLAN, Session, SessionLost
 from waiting import until_async
@@ -152,3 +154,36 @@ def test_who_finds_out_late_tells_no_second_outage(facts: Facts) -> None:
     assert (facts.count("database.lost"), facts.count("database.restored")) == (2, 1)
     outage.works("claim")
     assert facts.count("database.restored") == 2
+
+
+def test_a_lease_of_30_seconds_outlives_an_outage_of_15(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also one that begins just before a renewal, whose last try fails just before."""
+    now = 0.0
+    monkeypatch.setattr("pgqueue.worker.heartbeat.clock", lambda: now)
+    waits: list[float] = []
+    left: list[float] = []
+
+    class Ticks(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            nonlocal now
+            waits.append(timeout or 0.0)
+            now += timeout or 0.0
+            left.append(heart.time_left())
+            return len(waits) == 17
+
+    heart = Heartbeat(
+        Settings.load("postgresql://nobody@127.0.0.1:1/nowhere"),
+        1,
+        30.0,
+        fenced=lambda: None,
+        ended=lambda: None,
+        cancelled=lambda _: None,
+        outage=Outage(),
+    )
+    heart._stop = Ticks()
+    heart._run()
+    assert waits == [10.0] + [1.0] * 16
+    # The try after these sixteen would have found the server, in time.
+    assert left[-1] > 0
