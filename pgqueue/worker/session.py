@@ -30,6 +30,7 @@ PLAN: Final = Statement("plan_by_index", {})
 
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 10.0
+READ_ONLY: Final = "the server is read-only: a standby, or no longer the primary"
 ANSWER: Final = 30.0
 """A round trip that takes longer than this is taken for a dead connection."""
 
@@ -166,12 +167,19 @@ class Session:
     async def _open(self) -> AsyncConnection:
         connection = await connect(self._settings)
         try:
-            await connection.execute(sql.load("read_committed"))
+            await self._prepare(connection)
         except BaseException:
             # Cancelled by a stop, or broken again: nobody else will close it.
             connection.pgconn.finish()
             raise
         return connection
+
+    async def _prepare(self, connection: AsyncConnection) -> None:
+        await connection.execute(sql.load("read_committed"))
+        answer = await connection.execute(sql.load("read_only"))
+        if await answer.fetchone() == (True,):
+            # After a fail-over it may be writable, or another, at the next try.
+            raise psycopg.errors.ReadOnlySqlTransaction(READ_ONLY)
 
     def _drop(self) -> None:
         """Let go of a connection that is of no more use, without waiting for it."""

@@ -7,6 +7,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from pgqueue import Queue, Worker
@@ -136,6 +137,39 @@ async def test_an_outage_is_one_warning_and_one_line_when_it_is_over(
     assert said == [*begun, *outage, *outage, *ended], caplog.text
     assert {r.levelname for r in caplog.records} == {"INFO", "WARNING"}
     assert "Traceback" not in caplog.text
+
+
+async def test_a_server_that_became_read_only_is_waited_for_with_growing_pauses(
+    private_server: PrivateServer, facts: Facts
+) -> None:
+    """As the old primary after a fail-over, or a standby that is still one."""
+
+    async def handler(job: Any) -> None: ...
+
+    def all_sessions(settings: str) -> None:
+        options = "-c default_transaction_read_only=off"
+        with psycopg.connect(dsn, autocommit=True, options=options) as own:
+            own.execute(f"ALTER DATABASE private {settings}")
+            own.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'pgqueue'"
+            )
+
+    def refused() -> list[float]:
+        seen = [*facts.of("database.lost"), *facts.of("database.away")]
+        return [one["again_within"] for one in seen if "again_within" in one]
+
+    dsn = private_server.dsn
+    async with Worker("work", handler, dsn=dsn, lease=60):
+        all_sessions("SET default_transaction_read_only = on")
+        await until_async(lambda: len(refused()) >= 4)
+        assert sorted(refused())[:4] == [0.1, 0.2, 0.4, 0.8]
+        # The listener may be back before the claims find out.
+        assert facts.count("database.lost") <= 2
+        all_sessions("RESET default_transaction_read_only")
+        with Queue("work", dsn=dsn) as queue:
+            job = queue.add("n")
+            await until_async(lambda: queue.get(job.id).state == "completed")
 
 
 def test_who_finds_out_late_tells_no_second_outage(facts: Facts) -> None:
