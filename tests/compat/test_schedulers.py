@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfoNotFoundError
 
@@ -11,7 +13,11 @@ import pytest
 
 from compat.conftest import Heard
 from pgqueue.compat.bullmq import Job, JobScheduler, Queue
-from pgqueue.compat.bullmq.job_scheduler import default_repeat_strategy
+from pgqueue.compat.bullmq.job_scheduler import (
+    _transform_scheduler_data,
+    default_repeat_strategy,
+)
+from pgqueue.errors import ConfigError
 
 if TYPE_CHECKING:
     from compat.conftest import Made
@@ -147,6 +153,43 @@ def test_the_default_strategy_says_when_a_pattern_fires() -> None:
         default_repeat_strategy(NOON, {"pattern": "never"})
     with pytest.raises(ZoneInfoNotFoundError):
         default_repeat_strategy(NOON, {"pattern": "* * * * *", "tz": "Moon/Sea"})
+
+
+async def test_a_bad_pattern_is_the_error_of_croniter_for_those_who_have_it(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class CroniterBadCronError(ValueError):
+        pass
+
+    theirs = SimpleNamespace(CroniterBadCronError=CroniterBadCronError)
+    monkeypatch.setitem(sys.modules, "croniter", theirs)
+    with pytest.raises(CroniterBadCronError, match="cron='never' is not valid"):
+        default_repeat_strategy(NOON, {"pattern": "never"})
+    with pytest.raises(CroniterBadCronError) as caught:
+        await queue.upsertJobScheduler("clean", {"pattern": "never"})
+    assert isinstance(caught.value, ConfigError)
+
+
+def test_a_key_of_an_old_repeatable_job_tells_what_it_was() -> None:
+    read = _transform_scheduler_data("sweep:all:1893499200000:UTC:0 3 * * *", {}, 7)
+    assert read == {
+        "key": "sweep:all:1893499200000:UTC:0 3 * * *",
+        "name": "sweep",
+        "id": "all",
+        "endDate": NOON,
+        "tz": "UTC",
+        "pattern": "0 3 * * *",
+        "next": 7,
+    }
+    short = _transform_scheduler_data("sweep::soon", {}, None)
+    assert short == {
+        "key": "sweep::soon",
+        **dict.fromkeys(("id", "endDate", "tz", "pattern", "next")),
+        "name": "sweep",
+    }
+    assert _transform_scheduler_data("sweep", {}, None) is None
+    shown = _transform_scheduler_data("sweep", {"every": 5, "name": "n"}, 7)
+    assert shown == {"key": "sweep", "name": "n", "every": 5, "next": 7}
 
 
 async def test_an_offset_shifts_the_grid(queue: Queue) -> None:

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pgqueue.compat.bullmq.scheduling import Scheduling, default_repeat_strategy
 from pgqueue.compat.bullmq.unsupported import Explained
 from pgqueue.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pgqueue.compat.bullmq.job import Owner
 
 __all__ = ["JobScheduler", "default_repeat_strategy"]
+
+PARTS: Final = ("name", "id", "endDate", "tz", "pattern")
+"""What the keys of BullMQ's old repeatable jobs say, between colons."""
+
+
+def _transform_scheduler_data(
+    key: str, fields: Mapping[str, Any], next_millis: int | None
+) -> dict[str, Any] | None:
+    """Return a scheduler as it is shown: by its fields, or by an old key alone."""
+    if fields:
+        return {"key": key, "name": fields.get("name"), "next": next_millis, **fields}
+    if ":" not in key:
+        return None
+    parts = [part or None for part in key.split(":", len(PARTS) - 1)]
+    parts += [None] * (len(PARTS) - len(parts))
+    found: dict[str, Any] = dict(zip(PARTS, parts, strict=True))
+    end = found["endDate"]
+    found["endDate"] = int(end) if end and end.isdecimal() else None
+    return {"key": key, "next": next_millis, **found}
 
 
 class JobScheduler(Scheduling, Explained):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ from pgqueue.compat.bullmq.reading import read_number, stretch
 from pgqueue.compat.bullmq.units import check_millis, check_whole, instant, millis
 from pgqueue.compat.bullmq.unsupported import TEMPLATE_OPTIONS
 from pgqueue.cron import Rule, check_rule, following
+from pgqueue.errors import ConfigError
 from pgqueue.ops import schedules
 from pgqueue.ops.core import Op, Row, Statement, atomic
 from pgqueue.stored import MAX_COUNT
@@ -38,7 +40,8 @@ def default_repeat_strategy(
     """Return when a pattern fires next after *millis*, in milliseconds.
 
     Raises:
-        ValueError: the pattern cannot be read.
+        ValueError: the pattern cannot be read; croniter's `CroniterBadCronError`, too,
+            where a program has imported croniter.
         ZoneInfoNotFoundError: there is no such zone.
     """
     pattern = opts.get("pattern")
@@ -46,13 +49,27 @@ def default_repeat_strategy(
         return None
     if opts.get("tz"):
         ZoneInfo(opts["tz"])
-    rule = check_rule(Rule(cron=pattern, tz=opts.get("tz")))
+    try:
+        rule = check_rule(Rule(cron=pattern, tz=opts.get("tz")))
+    except ConfigError as error:
+        raise bad_pattern(error) from None
     if opts.get("immediately"):
         return int(time.time() * 1000)
     start = instant(opts.get("startDate"))
     after = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=millis)
     found = following(rule, after if start is None else max(after, start), 0)
     return None if found is None else as_millis(found)
+
+
+def bad_pattern(error: ConfigError) -> ConfigError:
+    """Return it as one that `except CroniterBadCronError` catches, too."""
+    # whoever names that class has imported it; nobody else needs croniter
+    theirs = getattr(sys.modules.get("croniter"), "CroniterBadCronError", None)
+    if theirs is None:
+        return error
+    both = type("BadPattern", (ConfigError, theirs), {"__module__": __name__})
+    found: ConfigError = both(*error.args)
+    return found
 
 
 def as_millis(at: datetime) -> int:
