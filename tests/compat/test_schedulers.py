@@ -76,6 +76,40 @@ async def test_a_queue_and_a_worker_have_the_schedulers_apart(
     assert await queue.isJobScheduler("clean")
 
 
+async def test_a_worker_shares_its_backend_with_the_scheduler_it_makes_when_asked(
+    made: Made,
+) -> None:
+    worker = made.worker(None)
+    assert worker._job_scheduler is None
+    scheduler = worker.jobScheduler
+    assert worker._job_scheduler is scheduler
+    assert scheduler.backend is worker.backend
+    with pytest.raises(ConfigError, match="there are getJobData"):
+        _ = worker.backend.addJob  # type: ignore[attr-defined]
+
+
+async def test_a_job_that_is_made_of_its_data_lets_its_scheduler_go_on_once(
+    made: Made, queue: Queue
+) -> None:
+    first = await queue.upsertJobScheduler("s", {"every": HOUR}, "sweep", {"a": 1})
+    assert first is not None
+    assert first.id is not None
+    worker = made.worker(None)
+    data = await worker.backend.getJobData(first.id)
+    assert data is not None
+    assert (data["name"], data["data"]) == ("sweep", {"a": 1})
+    for _ in range(2):
+        job = await worker.nextJobFromJobData(data, first.id, token="token")
+        assert job is not None
+        assert (job.id, job.token) == (first.id, "token")
+        scheduler = await queue.getJobScheduler("s")
+        assert scheduler is not None
+        assert scheduler["iterationCount"] == 2
+    assert await worker.nextJobFromJobData(None, first.id) is None
+    assert await worker.nextJobFromJobData(data, "999") is None
+    assert await worker.backend.getJobData("999") is None
+
+
 async def test_schedulers_are_listed_by_their_next_time(queue: Queue) -> None:
     for key, start in (("b", NOON + HOUR), ("a", NOON), ("c", NOON + 2 * HOUR)):
         await queue.upsertJobScheduler(key, {"every": HOUR, "startDate": start})

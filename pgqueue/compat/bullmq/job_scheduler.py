@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from pgqueue.compat.bullmq.job import Owner
 from pgqueue.compat.bullmq.scheduling import Scheduling, default_repeat_strategy
 from pgqueue.compat.bullmq.unsupported import Explained
 from pgqueue.errors import ConfigError
@@ -11,7 +12,7 @@ from pgqueue.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pgqueue.compat.bullmq.job import Owner
+    from pgqueue.compat.bullmq.backend import Backend
 
 __all__ = ["JobScheduler", "default_repeat_strategy"]
 
@@ -35,14 +36,23 @@ def _transform_scheduler_data(
     return {"key": key, "next": next_millis, **found}
 
 
+class Having(Owner, Protocol):
+    """What a scheduler belongs to: a queue or a worker."""
+
+    @property
+    def backend(self) -> Backend:
+        """What reaches the database."""
+
+
 class JobScheduler(Scheduling, Explained):
     """The schedulers of the queue of *queue*, which may be a worker too."""
 
-    def __init__(self, queue: Owner, repeat_strategy: object = None) -> None:
+    def __init__(self, queue: Having, repeat_strategy: object = None) -> None:
         if repeat_strategy not in (None, default_repeat_strategy):
             instead = "default_repeat_strategy, or None"
             raise ConfigError.bad("repeat_strategy", repeat_strategy, instead)
         self.queue = queue
+        self.backend = queue.backend
         self.link = queue.link
         self.opts = queue.opts
         self.repeat_strategy = default_repeat_strategy

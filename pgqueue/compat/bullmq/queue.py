@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgqueue import options as core_options
 from pgqueue.compat.bullmq import reading
+from pgqueue.compat.bullmq.backend import Backend
 from pgqueue.compat.bullmq.getters import Getters
 from pgqueue.compat.bullmq.job import Job
 from pgqueue.compat.bullmq.job_scheduler import JobScheduler
@@ -50,6 +51,11 @@ class Queue(Getters, Limiting, Scheduling, Explained):
 
     def __repr__(self) -> str:
         return f"Queue({self.name!r})"
+
+    @cached_property
+    def backend(self) -> Backend:
+        """What reaches the database."""
+        return Backend(self.link)
 
     @cached_property
     def jobScheduler(self) -> JobScheduler:

@@ -49,9 +49,7 @@ SETTINGS: Final = {
 REDIS: Final = "there is no Redis behind it"
 LEASES: Final = "locks are renewed by worker.lockManager"
 NAMES: Final = {
-    **dict.fromkeys(
-        ("client", "redisConnection", "scripts", "keys", "toKey", "backend"), REDIS
-    ),
+    **dict.fromkeys(("client", "redisConnection", "scripts", "keys", "toKey"), REDIS),
     **dict.fromkeys(("bclient", "blockingRedisConnection", "redisVersion"), REDIS),
     "trimEvents": "events are trimmed by the maintenance",
     "removeDeprecatedPriorityKey": REDIS,

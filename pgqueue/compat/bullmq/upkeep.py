@@ -9,13 +9,14 @@ from weakref import WeakSet
 from pgqueue.compat.bullmq import reading
 from pgqueue.compat.bullmq.job import Job
 from pgqueue.errors import ConfigError
+from pgqueue.ops import queues
 from pgqueue.ops.schedules import Begun, advance
 from pgqueue.worker.maintenance import INTERVAL, Maintenance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
 
-    from pgqueue.compat.bullmq.claims import Claim, Holder
+    from pgqueue.compat.bullmq.claims import Holder
     from pgqueue.compat.bullmq.link import Link
     from pgqueue.compat.bullmq.lock_manager import LockManager
     from pgqueue.errors import JobFailed
@@ -97,14 +98,15 @@ class Upkeep:
                 worker.emit("failed", Job.read(worker, found), error)
                 return
 
-    async def _advance(self, claims: list[Claim]) -> None:
+    async def _go_on(self, job: Job) -> None:
+        """Let the schedule go on that a job is the pending one of."""
+        if job.repeatJobKey is not None and job.number is not None:
+            queue_id = await self.link.read(queues.queue_id(self.link.queue))
+            await self._advance([Begun(queue_id, job.repeatJobKey, job.number)])
+
+    async def _advance(self, jobs: Iterable[Begun]) -> None:
         """Let schedules go on whose jobs these are."""
-        begun = {
-            Begun(one.core.queue_id, one.core.options.schedule, one.core.id)
-            for one in claims
-            if one.core.options.schedule is not None
-        }
-        tries = 0
+        begun, tries = set(jobs), 0
         while begun and tries < TRIES:
             tries += 1
             try:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from pgqueue.compat.bullmq import reading
+from pgqueue.compat.bullmq.backend import Backend
 from pgqueue.compat.bullmq.claims import Holder
 from pgqueue.compat.bullmq.emitter import EventEmitter
 from pgqueue.compat.bullmq.job import Job
@@ -23,6 +24,7 @@ from pgqueue.compat.bullmq.units import check_millis, check_whole
 from pgqueue.compat.bullmq.unsupported import SETTINGS, WORKER_OPTIONS, Explained
 from pgqueue.compat.bullmq.upkeep import Upkeep, workers
 from pgqueue.errors import ConfigError
+from pgqueue.ops.schedules import Begun
 from pgqueue.stored import MAX_COUNT
 from pgqueue.worker.emitter import Emitter
 
@@ -116,15 +118,23 @@ class Worker(EventEmitter, Running, Upkeep, Explained):
         self._naps = 0
         self._empty = False
         self._arity = arity(processor)
+        self._job_scheduler: JobScheduler | None = None
         workers.add(self)
         if processor is not None and self.opts.get("autorun", True):
             loop = asyncio.get_running_loop()
             self._autorun = loop.create_task(self._run_by_itself())
 
     @cached_property
+    def backend(self) -> Backend:
+        """What reaches the database."""
+        return Backend(self.link)
+
+    @property
     def jobScheduler(self) -> JobScheduler:
         """The schedulers of the queue."""
-        return JobScheduler(self)
+        if self._job_scheduler is None:
+            self._job_scheduler = JobScheduler(self)
+        return self._job_scheduler
 
     async def _run_by_itself(self) -> None:
         try:
@@ -177,7 +187,11 @@ class Worker(EventEmitter, Running, Upkeep, Explained):
     async def _claim(self, most: int, token: str) -> list[Job]:
         self._look_after()
         claims = await self.holder.claim(most, token)
-        await self._advance(claims)
+        await self._advance(
+            Begun(one.core.queue_id, one.core.options.schedule, one.core.id)
+            for one in claims
+            if one.core.options.schedule is not None
+        )
         if not claims:
             return []
         op = reading.read_numbers(self.link.queue, [one.core.id for one in claims])
@@ -232,8 +246,14 @@ class Worker(EventEmitter, Running, Upkeep, Explained):
         delay_until: int = 0,
         token: str | None = None,
     ) -> Job | None:
-        """Return the job that `fetchNext` claimed."""
-        return self._claimed.get(str(job_id)) if job_data else None
+        """Return the job that `fetchNext` claimed, or another; its scheduler goes on."""
+        if not job_data or job_id is None:
+            return None
+        job = self._claimed.get(str(job_id))
+        if job is None and (job := await Job.fromId(self, str(job_id))) is not None:
+            job.token = token
+            await self._go_on(job)
+        return job
 
     def _nap(self) -> float:
         """Return how long to sleep without being rung."""
