@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from waiting import SOON
 
 if TYPE_CHECKING:
     from compat.conftest import Made
+    from conftest import Sql
 
 
 async def test_a_job_completes(made: Made, queue: Queue) -> None:
@@ -185,6 +187,47 @@ async def test_finished_jobs_are_retried(made: Made, queue: Queue) -> None:
         "waiting": 3,
         "completed": 0,
     }
+
+
+async def test_a_retry_takes_what_had_finished_in_the_millisecond_it_names(
+    made: Made, queue: Queue, sql: Sql
+) -> None:
+    fail, told = True, 0
+
+    async def flaky(job: Job, token: str) -> None:
+        await busy(0.01)
+        if fail:
+            raise RuntimeError("Failed")
+
+    def look(job: Job, error: Exception) -> None:
+        nonlocal told
+        if job.data == 1:
+            told = round(time.time() * 1000)
+
+    worker = made.worker(flaky)
+    worker.on("failed", look)
+    heard = Heard(worker, "failed")
+    jobs = await queue.addBulk([{"name": "a", "data": n} for n in range(4)])
+    await heard.wait(4)
+    fail, heard = False, Heard(worker, "completed")
+    await queue.retryJobs({"timestamp": told})
+    await heard.wait(2)
+    assert await queue.getJobCounts("completed", "failed") == {
+        "completed": 2,
+        "failed": 2,
+    }
+    await queue.pause()
+    for job, micros in ((jobs[2], 999), (jobs[3], 1000)):
+        sql.run(
+            "UPDATE pgqueue.finished SET finished_at = "
+            "'2024-01-01 00:00Z'::timestamptz + %s * interval '1 microsecond' "
+            "WHERE job_id = %s",
+            (micros, int(job.id or 0)),
+        )
+    read = await Job.fromId(queue, str(jobs[2].id))
+    assert read is not None
+    await queue.retryJobs({"timestamp": read.finishedOn})
+    assert [job.id for job in await queue.getWaiting()] == [read.id]
 
 
 async def test_closing_waits_for_what_runs(made: Made, queue: Queue) -> None:
