@@ -10,11 +10,16 @@ import pytest
 
 from compat.conftest import Heard, busy, raises, returns
 from pgqueue.compat.bullmq import Job, Queue, UnrecoverableError
+from pgqueue.compat.bullmq.link import Link
+from pgqueue.db.run import AsyncCursor
+from pgqueue.errors import DatabaseUnavailable
 from waiting import SOON
 
 if TYPE_CHECKING:
     from compat.conftest import Made
     from conftest import Sql
+
+UPKEEP = {"renew_leases", "look_for_cancelled", "find_upkeep"}
 
 
 async def test_a_job_completes(made: Made, queue: Queue) -> None:
@@ -331,3 +336,63 @@ async def test_a_processor_that_is_no_async_def_is_told_so(
     worker = made.worker(lambda _job, _token: 42)
     [(_, failed, _error)] = await Heard(worker, "failed").wait()
     assert "make it `async def`" in failed.failedReason
+
+
+async def test_a_free_slot_is_filled_after_few_round_trips(
+    made: Made, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await queue.addBulk([{"name": "a", "data": n} for n in range(2)])
+    asked: list[str] = []
+    execute = AsyncCursor.execute
+
+    async def noted(self: AsyncCursor, text: Any, *args: Any, **opts: Any) -> Any:
+        asked.append(text.split(b":")[0].removeprefix(b"-- ").decode())
+        return await execute(self, text, *args, **opts)
+
+    monkeypatch.setattr(AsyncCursor, "execute", noted)
+    ended = began = 0
+
+    async def process(job: Job, token: str) -> None:
+        nonlocal ended, began
+        began, ended = (began, len(asked)) if not job.data else (len(asked), ended)
+
+    await Heard(made.worker(process), "completed").wait(2)
+    between = [one for one in asked[ended:began] if one not in UPKEEP]
+    assert between == ["finish_jobs", "read_ending", "describe_jobs"]
+
+
+async def test_a_claimed_job_has_its_own_id_and_its_progress(
+    made: Made, queue: Queue
+) -> None:
+    job = await queue.add("paint", {}, {"jobId": "mine", "attempts": 2})
+    await job.updateProgress({"done": 1})
+    await queue.add("paint", {})
+    seen: dict[Any, Any] = {}
+
+    async def process(job: Job, token: str) -> None:
+        if seen.setdefault((job.id, job.attemptsMade), job.progress):
+            await job.updateProgress(50)
+            if not job.attemptsMade:
+                raise RuntimeError("Failed")
+
+    await Heard(made.worker(process), "completed").wait(2)
+    assert seen == {("mine", 0): {"done": 1}, ("mine", 1): 50, ("2", 0): 0}
+
+
+async def test_a_claim_of_what_cannot_be_read_is_let_go(
+    made: Made, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, failed = Link.read, []
+
+    async def read_once_not(self: Link, op: Any) -> Any:
+        if not failed and getattr(op, "__name__", "") == "claimed":
+            failed.append(op)
+            raise DatabaseUnavailable("gone for a moment")
+        return await read(self, op)
+
+    monkeypatch.setattr(Link, "read", read_once_not)
+    await queue.add("paint", {})
+    worker = made.worker(returns, lockDuration=1000, stalledInterval=500)
+    told = Heard(worker, "error", "stalled", "completed")
+    calls = await told.wait(3)
+    assert [call[0] for call in calls] == ["error", "stalled", "completed"]

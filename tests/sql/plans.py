@@ -129,6 +129,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "list_settled": {"queue_id": 1, "job_id": 7, "state": "failed"},
     "list_stacks": {"queue": "paint", "job_ids": [7, 8]},
     "name_jobs": {"queue": "paint", "job_ids": [7, 8]},
+    "describe_jobs": {"queue_id": 1, "job_ids": [7, 8]},
+    "read_ending": {"queue_id": 1, "job_id": 7},
     # It finds all 500 leases.
     "recover_jobs": {"max_stalled": 1, "reason": "r", "limit": 500},
     "save_data": {"queue_id": 1, "lease_id": 1, "job_id": 7, "data": "{}"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -280,6 +281,14 @@ def dues(queue: str, numbers: Sequence[int | None]) -> Op[dict[int, int]]:
     return {job.id: due for job in found if (due := millis(job.run_at)) is not None}
 
 
+def ending(queue_id: int, number: int) -> Op[datetime]:
+    """Return when a job finished; the database's time if it has not."""
+    params = {"queue_id": queue_id, "job_id": number}
+    rows = yield Statement("read_ending", params)
+    at: datetime = rows[0][0]
+    return at.astimezone(UTC)
+
+
 def moment() -> Op[datetime]:
     """Return the database's time."""
     rows = yield Statement("read_moment", {})
@@ -303,10 +312,27 @@ def read_numbers(queue: str, numbers: Sequence[int]) -> Op[dict[int, Read]]:
     return {one.job.id: one for one in found}
 
 
-def from_claim(core: ActiveJob) -> Read:
-    """Return a claimed job that was removed since, as it was when it was claimed."""
-    core.data = payload.decode(core.raw_data)
-    return Read(core.snapshot(JobState.ACTIVE), [])
+def claimed(cores: Sequence[ActiveJob]) -> Op[dict[int, Read]]:
+    """Return jobs that were just claimed from one queue, by their numbers.
+
+    Those that run for the first time are read from the claim: a slot is free meanwhile.
+    """
+    again = [
+        one.id for one in cores if one.attempt > 1 or one.stalled or one.options.ran
+    ]
+    found = (yield from read_numbers(cores[0].queue, again)) if again else {}
+    first = {one.id: one for one in cores if one.id not in found}
+    params = {"queue_id": cores[0].queue_id, "job_ids": list(first)}
+    rows = (yield Statement("describe_jobs", params)) if first else []
+    told = {number: (key, progress) for number, key, progress in rows}
+    for number, core in first.items():
+        key, progress = told.get(number, (None, None))
+        core.data, core.progress = (
+            payload.decode(core.raw_data),
+            payload.decode(progress),
+        )
+        found[number] = Read(replace(core.snapshot(JobState.ACTIVE), key=key), [])
+    return found
 
 
 def clean(queue: str, grace: float, limit: int, state: str) -> Op[list[str]]:

@@ -10,10 +10,10 @@ from pgqueue.backoff import delay_before_retry
 from pgqueue.compat.bullmq.claims import held
 from pgqueue.compat.bullmq.custom_errors import MissingLock, UnrecoverableError
 from pgqueue.compat.bullmq.options import check_json
-from pgqueue.compat.bullmq.reading import moment
+from pgqueue.compat.bullmq.reading import ending
 from pgqueue.compat.bullmq.units import millis
 from pgqueue.errors import Unrecoverable
-from pgqueue.ops import control, history, jobs, leases, maintenance
+from pgqueue.ops import control, history, leases, maintenance
 from pgqueue.ops.core import Op, Statement, atomic
 from pgqueue.ops.releasing import Parent, release
 from pgqueue.retention import resolve
@@ -49,10 +49,7 @@ def write(
     answers: list[list[Row]] = []
     for statement in statements:
         answers += [(yield statement)]
-    job = yield from jobs.find(claim.core.queue, claim.core.id)
-    if job is not None and job.finished_at is not None:
-        return answers, job.finished_at
-    return answers, (yield from moment())
+    return answers, (yield from ending(claim.core.queue_id, claim.core.id))
 
 
 write_all = atomic(write)

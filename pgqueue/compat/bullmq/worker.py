@@ -194,19 +194,24 @@ class Worker(EventEmitter, Running, Upkeep, Explained):
         )
         if not claims:
             return []
-        op = reading.read_numbers(self.link.queue, [one.core.id for one in claims])
-        found = await self.link.read(op)
+        op = reading.claimed([one.core for one in claims])
+        try:
+            found = await self.link.read(op)
+        except BaseException:
+            for claim in claims:
+                self.holder.give_up(claim)
+            raise
         jobs = []
         for claim in claims:
-            job = self._job_of(claim, found.get(claim.core.id))
+            job = self._job_of(claim, found[claim.core.id])
             self._claimed[str(job.id)] = job
             jobs.append(job)
             self.emit("active", job, "waiting")
         return jobs
 
-    def _job_of(self, claim: Claim, found: reading.Read | None) -> Job:
+    def _job_of(self, claim: Claim, found: reading.Read) -> Job:
         """Return the job of a claim."""
-        job = Job.read(self, found or reading.from_claim(claim.core))
+        job = Job.read(self, found)
         job.attemptsMade = claim.core.attempt - 1
         job.attemptsStarted = claim.core.attempt + claim.core.stalled
         job.processedOn = int(claim.core.claimed_epoch * 1000 + 0.0001)
