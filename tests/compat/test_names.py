@@ -247,4 +247,5 @@ def test_a_worker_has_its_defaults() -> None:
     assert Worker("paint", None, {"lockDuration": 900}).opts["lockRenewTime"] == 450
     assert worker.lockManager.get_active_job_count() == 0
     assert worker.workerName is None
+    assert Worker("paint", None, None).prefix == "bull"
     assert Worker("paint", None, {"name": "left"}).workerName == "left"
