@@ -238,7 +238,6 @@ class ThreadExecutor:
     def _work(self) -> None:
         """Run jobs until told to end, or until abandoned with one."""
         while (job := self._next()) is not None:
-            began = time.perf_counter()
             try:
                 prepare(job)
                 result = copy_context().run(self._handler, job)
@@ -251,7 +250,8 @@ class ThreadExecutor:
                     return
                 if job.cancelled:
                     outcome = CANCELLED
-                self._done.append((job, outcome, time.perf_counter() - began))
+                ran = time.perf_counter() - job.began
+                self._done.append((job, outcome, ran))
             # One wake-up for all that ends until the loop looks.
             if self._noticed:
                 self._noticed = False
