@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgqueue import options
 from pgqueue.ops import testing as ops
+from pgqueue.testing.guarding import aguard, guard
 from pgqueue.testing.reaching import acaller, caller, name_of
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def check(name: str, queue: Any, count: int | None) -> str | None:
 def read(queue: Any, wanted: str | None, connection: Any, dsn: str | None) -> list[Job]:
     via = caller(queue, dsn)
     try:
+        guard(via, connection)
         return via._run(ops.list_added(wanted, None), connection)  # noqa: SLF001
     finally:
         if via is not queue:
@@ -101,6 +103,7 @@ async def aread(
 ) -> list[Job]:
     via = acaller(queue, dsn)
     try:
+        await aguard(via, connection)
         return await via._run(ops.list_added(wanted, None), connection)  # noqa: SLF001
     finally:
         if via is not queue:

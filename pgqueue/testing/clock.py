@@ -7,6 +7,7 @@ from typing import Any
 
 from pgqueue.errors import ConfigError
 from pgqueue.ops import testing as ops
+from pgqueue.testing.guarding import aguard, guard
 from pgqueue.testing.reaching import acaller, caller
 
 
@@ -35,6 +36,7 @@ def travel(
     passed = check_time(days=days, hours=hours, minutes=minutes, seconds=seconds)
     via = caller(queue, dsn)
     try:
+        guard(via, connection)
         via._run(ops.shift_clock(passed), connection)  # noqa: SLF001
     finally:
         if via is not queue:
@@ -55,6 +57,7 @@ async def atravel(
     passed = check_time(days=days, hours=hours, minutes=minutes, seconds=seconds)
     via = acaller(queue, dsn)
     try:
+        await aguard(via, connection)
         await via._run(ops.shift_clock(passed), connection)  # noqa: SLF001
     finally:
         if via is not queue:

@@ -15,10 +15,11 @@ from pgqueue.errors import ConfigError
 from pgqueue.ops.leases import save_progress
 from pgqueue.shells import site
 from pgqueue.testing.committing import TestCommitter
+from pgqueue.testing.guarding import aguard, guard
 from pgqueue.testing.reaching import (
     acaller,
-    alias_of,
     caller,
+    django_alias,
     in_django,
     name_of,
     refuse_loop,
@@ -92,6 +93,7 @@ def run_made(
 ) -> list[Run]:
     """Do what `run_pending` does, by a worker whose queues are known."""
     to = caller(via, dsn, made)
+    guard(to, connection)
     if django_alias(to, connection) is not None:
         refuse_loop()
     bench = SyncBench(to, connection, made.emitter)
@@ -125,6 +127,7 @@ async def arun_pending(
         run = partial(run_made, raise_errors=raise_errors)
         runs: list[Run] = await in_django(run, made, via, connection, dsn, max_jobs)
         return runs
+    await aguard(to, connection)
     bench = AsyncBench(to, connection, made.emitter)
     try:
         return await Runner(made, bench).run(max_jobs, raise_errors=raise_errors)
@@ -165,11 +168,6 @@ def prepared(
     if not made.handlers.kinds():
         raise ConfigError.bad("worker", worker, "with a handler")
     return made, via
-
-
-def django_alias(to: Caller | AsyncCaller, connection: Any) -> str | None:
-    """Return the alias of Django's connection that all is to run on, if it is."""
-    return to._alias if connection is None else alias_of(connection)  # noqa: SLF001
 
 
 class Ready(Done):

@@ -138,6 +138,11 @@ def alias_of(connection: Any) -> str | None:
     return None
 
 
+def django_alias(to: Caller | AsyncCaller, connection: Any) -> str | None:
+    """Return the alias of Django's connection that all is to run on, if it is."""
+    return to._alias if connection is None else alias_of(connection)  # noqa: SLF001
+
+
 async def in_django(function: Callable[..., Any], *args: Any) -> Any:
     """Call something in the thread whose connections Django's async calls use."""
     from asgiref.sync import sync_to_async  # noqa: PLC0415  Django has brought it

@@ -18,6 +18,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from pgqueue.config import Settings
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import ExitStack
@@ -152,14 +154,26 @@ def with_database(dsn: str, dbname: str | None = None) -> str:
     return f"postgresql://{at}/{name}{rest}"
 
 
+def is_used(dsn: str) -> bool:
+    """Say whether something is committed there; all but a worker has its queue."""
+    schema = Settings.load(dsn).schema
+    query = "SELECT EXISTS (SELECT FROM {}) OR EXISTS (SELECT FROM {})"
+    tables = [sql.Identifier(schema, name) for name in ("queue", "worker")]
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        found = connection.execute(sql.SQL(query).format(*tables)).fetchall()
+    return found == [(True,)]
+
+
 def empty(dsn: str) -> None:
     """Remove all that pgqueue's tables hold."""
     with psycopg.connect(dsn, autocommit=True) as connection:
+        schema = Settings.load(dsn).schema
         tables = connection.execute(
             "SELECT relname FROM pg_class"
-            " WHERE relnamespace = to_regnamespace('pgqueue') AND relkind IN ('r', 'p')"
-            " AND NOT relispartition AND relname <> 'alembic_version'"
+            " WHERE relnamespace = to_regnamespace(%s) AND relkind IN ('r', 'p')"
+            " AND NOT relispartition AND relname <> 'alembic_version'",
+            [schema],
         ).fetchall()
-        names = [sql.Identifier("pgqueue", name) for (name,) in tables]
+        names = [sql.Identifier(schema, name) for (name,) in tables]
         query = sql.SQL("TRUNCATE {} CASCADE").format(sql.SQL(", ").join(names))
         connection.execute(query)
