@@ -38,10 +38,10 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         return
     from pgqueue.testing.starting import start  # noqa: PLC0415
 
-    cleanup = ExitStack()
-    early_config.add_cleanup(cleanup.close)
     try:
-        early_config.stash[STARTED] = start(cleanup)
+        with ExitStack() as cleanup:
+            early_config.stash[STARTED] = start(cleanup)
+            early_config.add_cleanup(cleanup.pop_all().close)
     except Exception as error:
         # Without it the tests would be in the database of the environment.
         raise pytest.UsageError(f"pgqueue_from_start: no database: {error}") from error

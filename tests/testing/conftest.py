@@ -15,7 +15,7 @@ import pytest
 from pgqueue import Queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,9 +37,16 @@ def connection(dsn: str) -> Iterator[psycopg.Connection[Any]]:
 def apart(tmp_path: Path, dsn: str) -> Callable[..., str]:
     """Run pytest with the plugin on this text, and return what it printed."""
 
-    def run(text: str, *arguments: str, fails: bool = False, **environment: str) -> str:
+    def run(
+        text: str,
+        *arguments: str,
+        fails: bool = False,
+        plugins: Sequence[str] | None = None,
+        **environment: str,
+    ) -> str:
         (tmp_path / "test_it.py").write_text(text, "utf-8")
-        plain = ("-q", "-p", "no:cacheprovider", *plugged(), *arguments)
+        loading = plugged() if plugins is None else plugins
+        plain = ("-q", "-p", "no:cacheprovider", *loading, *arguments)
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *plain],
             check=False,
@@ -60,8 +67,8 @@ def apart(tmp_path: Path, dsn: str) -> Callable[..., str]:
     return run
 
 
-def plugged() -> list[str]:
+def plugged() -> Sequence[str]:
     """Load the plugin, unless this checkout is installed with its entry point."""
     if any(one.name == "pgqueue" for one in entry_points(group="pytest11")):
-        return []
-    return ["-p", "pgqueue.testing.plugin"]
+        return ()
+    return ("-p", "pgqueue.testing.plugin")
