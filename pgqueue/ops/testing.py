@@ -25,6 +25,12 @@ def list_added(queue: str | None, name: str | None) -> Op[list[Job]]:
     return jobs
 
 
+def find_database() -> Op[str]:
+    """Return the name of the database in which a call is."""
+    [(name,)] = yield Statement("find_database", {})
+    return str(name)
+
+
 @atomic
 def shift_clock(seconds: float) -> Op[None]:
     """Let so many seconds pass for everything that is stored; sleepers are rung."""

@@ -1,8 +1,8 @@
 """While a fixture gives a test its database, the helpers refuse every other.
 
 A queue keeps the database of the moment when it was made, and that of a developer's
-environment is a real one. What is given as `connection=` is trusted, and so are Django's
-connection and a session's.
+environment is a real one. What is given as `connection=` is trusted, and Django's own
+connection, which is in Django's test database.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from psycopg.pq import Conninfo
 from pgqueue.db import given
 from pgqueue.db.translate import describe
 from pgqueue.errors import ConfigError
+from pgqueue.ops.testing import find_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,12 +66,12 @@ def guard(via: Caller, connection: object) -> None:
     if not _own or connection is not None or via._alias is not None:  # noqa: SLF001
         return
     if via._borrows(None):  # noqa: SLF001
-        return
-    if via._pool is None:  # noqa: SLF001
+        refuse_session(via._run(find_database(), None))  # noqa: SLF001
+    elif via._pool is None:  # noqa: SLF001
         refuse_other(via._settings.dsn)  # noqa: SLF001
-        return
-    with given.lend(via._pool) as lent:  # noqa: SLF001
-        refuse_other(lent.info.dsn)
+    else:
+        with given.lend(via._pool) as lent:  # noqa: SLF001
+            refuse_other(lent.info.dsn)
 
 
 async def aguard(via: AsyncCaller, connection: object) -> None:
@@ -78,21 +79,30 @@ async def aguard(via: AsyncCaller, connection: object) -> None:
     if not _own or connection is not None or via._alias is not None:  # noqa: SLF001
         return
     if await via._borrows(None):  # noqa: SLF001
-        return
-    if via._pool is None:  # noqa: SLF001
+        refuse_session(await via._run(find_database(), None))  # noqa: SLF001
+    elif via._pool is None:  # noqa: SLF001
         refuse_other(via._settings.dsn)  # noqa: SLF001
-        return
-    async with given.alend(via._pool) as lent:  # noqa: SLF001
-        refuse_other(lent.info.dsn)
+    else:
+        async with given.alend(via._pool) as lent:  # noqa: SLF001
+            refuse_other(lent.info.dsn)
 
 
 def refuse_other(dsn: str) -> None:
-    there, own = Place.of(dsn), [Place.of(one) for one in _own]
-    if there in own:
-        return
-    raise ConfigError(
+    there = Place.of(dsn)
+    if there not in map(Place.of, _own):
+        raise refusal(str(there))
+
+
+def refuse_session(name: str) -> None:
+    """Refuse the database of a session, which only it knows: by its name."""
+    if name not in [Place.of(one).dbname for one in _own]:
+        raise refusal(f"database {name!r}, where the session is")
+
+
+def refusal(there: str) -> ConfigError:
+    return ConfigError(
         f"without connection= this would be done in {there}, and the test's is "
-        f"{own[-1]}; give connection=pgqueue_connection, or make the queue after the "
+        f"{Place.of(_own[-1])}; give connection=pgqueue_connection, or make the queue after the "
         "fixture; queues that modules make are in the test's database with "
         "pgqueue_from_start = true in pytest's configuration"
     )

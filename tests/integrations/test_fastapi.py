@@ -14,6 +14,7 @@ from pgqueue import NewJob, Queue, Worker
 from pgqueue.errors import ConfigError, SchemaError
 from pgqueue.fastapi import PgQueue, SessionQueue
 from pgqueue.testing import aassert_added, aassert_nothing_added
+from pgqueue.testing.guarding import only
 from waiting import until_async
 
 if TYPE_CHECKING:
@@ -124,6 +125,19 @@ async def test_a_session_queue_joins_the_transaction_and_leaves_it_open(
         assert await mail.count() == 1
         await session.commit()
     assert [job.name for job in sql.all("SELECT name FROM pgqueue.jobs")] == ["kept"]
+
+
+async def test_helpers_refuse_a_session_that_is_not_in_the_tests_database(
+    dsn: str,
+) -> None:
+    async with AsyncSession(Api(dsn).engine) as session:
+        # Where the session is counts, not what the queue was told.
+        elsewhere = dsn.replace("_main", "_other")
+        mail = SessionQueue("mail", session, dsn=elsewhere)
+        with only(elsewhere), pytest.raises(ConfigError, match="where the session is"):
+            await aassert_nothing_added(queue=mail)
+        with only(dsn):
+            await aassert_nothing_added(queue=mail)
 
 
 @pytest.mark.parametrize("given", ["marker", "annotation"])

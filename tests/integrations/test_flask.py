@@ -20,6 +20,8 @@ from pgqueue import FlowNode, NewJob, Queue
 from pgqueue.errors import ConfigError
 from pgqueue.flask import PgQueue
 from pgqueue.flask.config import find_dsn
+from pgqueue.testing import travel
+from pgqueue.testing.guarding import only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,6 +122,17 @@ def test_a_queue_without_a_session_commits_at_once(dsn: str, sql: Sql) -> None:
     with app.app_context(), jobs.queue("mail") as mail:
         mail.add("receipt")
         assert sql.value(JOBS) == 1
+
+
+def test_helpers_refuse_a_session_that_is_not_in_the_tests_database(
+    app: Flask, jobs: PgQueue, dsn: str, fresh_database: str
+) -> None:
+    mail = jobs.queue("mail")
+    with app.app_context():
+        with only(fresh_database), pytest.raises(ConfigError, match="the session is"):
+            travel(days=1, queue=mail)
+        with only(dsn):
+            travel(days=1, queue=mail)
 
 
 def test_each_app_has_its_own_database(dsn: str, fresh_database: str) -> None:

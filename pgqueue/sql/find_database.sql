@@ -1,0 +1,3 @@
+-- find_database: settings
+-- Name the database in which this runs.
+SELECT current_database()::text
