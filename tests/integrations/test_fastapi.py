@@ -15,6 +15,7 @@ from pgqueue.errors import ConfigError, SchemaError
 from pgqueue.fastapi import PgQueue, SessionQueue
 from pgqueue.testing import aassert_added, aassert_nothing_added
 from pgqueue.testing.guarding import only
+from server import with_database
 from waiting import until_async
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ async def test_helpers_refuse_a_session_that_is_not_in_the_tests_database(
 ) -> None:
     async with AsyncSession(Api(dsn).engine) as session:
         # Where the session is counts, not what the queue was told.
-        elsewhere = dsn.replace("_main", "_other")
+        elsewhere = with_database(dsn, "elsewhere")
         mail = SessionQueue("mail", session, dsn=elsewhere)
         with only(elsewhere), pytest.raises(ConfigError, match="where the session is"):
             await aassert_nothing_added(queue=mail)
