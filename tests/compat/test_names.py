@@ -21,7 +21,7 @@ MODULES = {
     ".lock_manager": ("LockManager",),
     ".job_scheduler": ("JobScheduler", "default_repeat_strategy"),
     ".queue": ("Queue",),
-    ".worker": ("Worker",),
+    ".worker": ("Worker", "getCompleted"),
     ".job": ("Job",),
     ".flow_producer": ("FlowProducer",),
     ".queue_events": ("QueueEvents",),

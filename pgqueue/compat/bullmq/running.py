@@ -35,6 +35,30 @@ def to_await(running: object) -> Awaitable[Any]:
     return running
 
 
+async def getCompleted(
+    task_set: set[asyncio.Future[Any]], emit_callback: Callable[..., object]
+) -> tuple[list[Any], set[asyncio.Future[Any]]]:
+    """Wait for the first task to complete; return results, and the tasks that go on.
+
+    What a task raised is told by `emit_callback("error", …)`. It has no result then,
+    as one that returned None.
+    """
+    if not task_set:
+        await asyncio.sleep(0)
+        return [], set()
+    done, pending = await asyncio.wait(task_set, return_when=asyncio.FIRST_COMPLETED)
+    results = []
+    for task in done:
+        try:
+            result = task.result()
+        except Exception as error:  # noqa: BLE001  it is told
+            emit_callback("error", error)
+            continue
+        if result is not None:
+            results.append(result)
+    return results, pending
+
+
 class Running:
     """The running of `Worker`."""
 

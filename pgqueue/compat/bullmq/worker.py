@@ -19,7 +19,7 @@ from pgqueue.compat.bullmq.known import check_options
 from pgqueue.compat.bullmq.link import Bell, Link
 from pgqueue.compat.bullmq.lock_manager import LockManager
 from pgqueue.compat.bullmq.options import keep_rule
-from pgqueue.compat.bullmq.running import Running
+from pgqueue.compat.bullmq.running import Running, getCompleted
 from pgqueue.compat.bullmq.units import check_millis, check_whole
 from pgqueue.compat.bullmq.unsupported import SETTINGS, WORKER_OPTIONS, Explained
 from pgqueue.compat.bullmq.upkeep import Upkeep, workers
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from pgqueue.compat.bullmq.claims import Claim
+
+__all__ = ["Worker", "getCompleted"]
 
 DEFAULTS: Final = {
     "concurrency": 1,
