@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +34,21 @@ def to_await(running: object) -> Awaitable[Any]:
     if not isinstance(running, Awaitable):
         raise TypeError(SYNC.format(type(running).__name__))
     return running
+
+
+def arity(processor: Callable[..., Any] | None) -> int:
+    """Return how many of job, token and signal a processor takes."""
+    try:
+        parameters = inspect.signature(processor or arity).parameters.values()
+    except (TypeError, ValueError):
+        return 2
+    positional = (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    )
+    if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in parameters):
+        return 3
+    return min(3, sum(one.kind in positional for one in parameters))
 
 
 async def getCompleted(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import secrets
 from contextlib import suppress
 from functools import cached_property
@@ -19,7 +18,7 @@ from pgqueue.compat.bullmq.known import check_options
 from pgqueue.compat.bullmq.link import Bell, Link
 from pgqueue.compat.bullmq.lock_manager import LockManager
 from pgqueue.compat.bullmq.options import keep_rule
-from pgqueue.compat.bullmq.running import Running, getCompleted
+from pgqueue.compat.bullmq.running import Running, arity, getCompleted
 from pgqueue.compat.bullmq.units import check_millis, check_whole
 from pgqueue.compat.bullmq.unsupported import SETTINGS, WORKER_OPTIONS, Explained
 from pgqueue.compat.bullmq.upkeep import Upkeep, workers
@@ -371,18 +370,3 @@ def check_worker(processor: object, opts: Mapping[str, Any]) -> None:
     strategy = settings.get("backoffStrategy")
     if strategy is not None and not callable(strategy):
         raise ConfigError.bad("backoffStrategy", strategy, "a function")
-
-
-def arity(processor: Callable[..., Any] | None) -> int:
-    """Return how many of job, token and signal a processor takes."""
-    try:
-        parameters = inspect.signature(processor or arity).parameters.values()
-    except (TypeError, ValueError):
-        return 2
-    positional = (
-        inspect.Parameter.POSITIONAL_ONLY,
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-    )
-    if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in parameters):
-        return 3
-    return min(3, sum(one.kind in positional for one in parameters))
