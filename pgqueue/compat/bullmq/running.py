@@ -12,7 +12,7 @@ from pgqueue.compat.bullmq.settling import complete, fail, wait_for_children
 from pgqueue.errors import DatabaseUnavailable, PayloadError, WaitForChildren
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from pgqueue.compat.bullmq.claims import Holder
     from pgqueue.compat.bullmq.job import Job
@@ -75,6 +75,24 @@ async def getCompleted(
     return results, pending
 
 
+async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await something that goes on though who waits for it is cancelled.
+
+    Raises:
+        CancelledError: who waits was; the work has ended all the same.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return task.result()
+    raise cancelled from (None if task.cancelled() else task.exception())
+
+
 class Running:
     """The running of `Worker`."""
 
@@ -111,6 +129,14 @@ class Running:
         self._runs.pop(task, None)
         if self._bell is not None:
             self._bell.ring()
+
+    async def _carry_out(self, work: Coroutine[Any, Any, None]) -> None:
+        """Await what waits for running jobs, to the end."""
+        if asyncio.current_task() in self._tasks:
+            # A processor: it must end when it is cancelled, it is waited for itself.
+            await work
+        else:
+            await to_the_end(work)
 
     async def _process(self, job: Job) -> None:
         """Run one job and write how it ended; nothing that it raises gets further."""

@@ -273,11 +273,17 @@ class Worker(EventEmitter, Running, Upkeep, Explained):
         await self._bell.wait(NAP if claimed else self._nap())
 
     async def pause(self, do_not_wait_active: bool = False) -> None:
-        """Take no more jobs; return when what runs has ended, or at once if asked."""
+        """Take no more jobs; return when what runs has ended, or at once if asked.
+
+        Who is cancelled meanwhile waits for the end as well.
+        """
         self.paused = True
         others = self._tasks - {asyncio.current_task()}
-        if others and not do_not_wait_active:
-            await asyncio.wait(others)
+        await self._carry_out(self._pause(set() if do_not_wait_active else others))
+
+    async def _pause(self, running: set[asyncio.Task[None]]) -> None:
+        if running:
+            await asyncio.wait(running)
         self.emit("paused")
 
     def resume(self) -> None:
@@ -312,6 +318,9 @@ class Worker(EventEmitter, Running, Upkeep, Explained):
     async def close(self, force: bool = False) -> None:
         """Take no more jobs, wait for what runs, and let go of the connections.
 
+        Who is cancelled meanwhile waits for the end as well; `force` in another task
+        hastens it.
+
         Args:
             force: cut off what runs, and leave its jobs active: once their locks have
                 ended they are found stalled, and run again.
@@ -326,6 +335,9 @@ class Worker(EventEmitter, Running, Upkeep, Explained):
                 task.cancel()
         if self._bell is not None:
             self._bell.ring()
+        await self._carry_out(self._close(force))
+
+    async def _close(self, force: bool) -> None:
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=1.0 if force else None)
         if self.running:
