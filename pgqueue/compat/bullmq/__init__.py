@@ -5,7 +5,11 @@ from pgqueue.compat.bullmq.abort_controller import (
     AbortError,
     AbortSignal,
 )
-from pgqueue.compat.bullmq.custom_errors import UnrecoverableError, WaitingChildrenError
+from pgqueue.compat.bullmq.custom_errors import (
+    DelayedError,
+    UnrecoverableError,
+    WaitingChildrenError,
+)
 from pgqueue.compat.bullmq.flow_producer import FlowProducer
 from pgqueue.compat.bullmq.job import Job
 from pgqueue.compat.bullmq.job_scheduler import JobScheduler
@@ -19,6 +23,7 @@ __all__ = [
     "AbortController",
     "AbortError",
     "AbortSignal",
+    "DelayedError",
     "FlowProducer",
     "Job",
     "JobScheduler",

@@ -141,7 +141,8 @@ class Holder:
     def drop(self, claim: Claim) -> None:
         """Forget a claim: it was settled, or given up."""
         claim.settled = True
-        self.claims.pop(claim.core.id, None)
+        if self.claims.get(claim.core.id) is claim:
+            del self.claims[claim.core.id]
 
     def give_up(self, claim: Claim) -> None:
         """Let a job go whose outcome cannot be written: its lease must end."""

@@ -7,6 +7,10 @@ class WaitingChildrenError(Exception):
     """The job waits for its children; see `Job.moveToWaitingChildren`."""
 
 
+class DelayedError(Exception):
+    """The job was delayed by its processor; see `Job.moveToDelayed`."""
+
+
 class UnrecoverableError(Exception):
     """The job fails now, whatever attempts are left."""
 

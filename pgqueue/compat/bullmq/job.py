@@ -14,6 +14,7 @@ from pgqueue.compat.bullmq.options import (
 )
 from pgqueue.compat.bullmq.settling import (
     complete,
+    delay_until,
     fail,
     find_claim,
     save_data,
@@ -289,6 +290,17 @@ class Job(Explained):
     ) -> list[Any] | None:
         """Fail this run of a job that was claimed under *token*."""
         return await fail(find_claim(self, token), self, err, next=fetchNext)
+
+    async def moveToDelayed(self, timestamp: int, token: str | None = None) -> None:
+        """Let a claimed job run again at *timestamp*; this run is no attempt.
+
+        Its processor raises `DelayedError` then.
+
+        Raises:
+            MissingLock: it is not held here, or under another token.
+        """
+        claim = find_claim(self, token or self.token, "moveToDelayed")
+        await delay_until(claim, self, timestamp)
 
     async def moveToWaitingChildren(
         self, token: str, opts: Mapping[str, Any] | None = None

@@ -7,7 +7,11 @@ import inspect
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final
 
-from pgqueue.compat.bullmq.custom_errors import UnrecoverableError, WaitingChildrenError
+from pgqueue.compat.bullmq.custom_errors import (
+    DelayedError,
+    UnrecoverableError,
+    WaitingChildrenError,
+)
 from pgqueue.compat.bullmq.settling import complete, fail, wait_for_children
 from pgqueue.errors import DatabaseUnavailable, PayloadError, WaitForChildren
 
@@ -188,6 +192,10 @@ class Running:
                 failure = error
             else:
                 return ("completed", job, result)
+        if isinstance(failure, DelayedError):
+            # Without having moved it: its lock is to end, and the job found stalled.
+            self.holder.give_up(job.claim)
+            return None
         if isinstance(failure, (WaitingChildrenError, WaitForChildren)):
             await wait_for_children(job.claim)
             return None
@@ -209,6 +217,9 @@ class Running:
                 return
 
     def _forget(self, job: Job) -> None:
+        if self.running_jobs.get(str(job.id)) is not job:
+            # It runs here again: it was put back before this run had returned.
+            return
         self.lockManager.untrack_job(str(job.id))
         self.running_jobs.pop(str(job.id), None)
         self._claimed.pop(str(job.id), None)

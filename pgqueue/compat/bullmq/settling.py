@@ -10,8 +10,8 @@ from pgqueue.backoff import delay_before_retry
 from pgqueue.compat.bullmq.claims import held
 from pgqueue.compat.bullmq.custom_errors import MissingLock, UnrecoverableError
 from pgqueue.compat.bullmq.options import check_json
-from pgqueue.compat.bullmq.reading import ending
-from pgqueue.compat.bullmq.units import millis
+from pgqueue.compat.bullmq.reading import ending, moment
+from pgqueue.compat.bullmq.units import check_millis, millis
 from pgqueue.errors import Unrecoverable
 from pgqueue.ops import control, history, leases, maintenance
 from pgqueue.ops.core import Op, Statement, atomic
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pgqueue.ops.core import Row
 
 
-def find_claim(job: Job, token: str) -> Claim:
+def find_claim(job: Job, token: str | None, command: str = "moveToFinished") -> Claim:
     """Return the claim under which a job is held here.
 
     Raises:
@@ -38,7 +38,7 @@ def find_claim(job: Job, token: str) -> Claim:
     if claim is None and job.number is not None:
         claim = held.get((asyncio.get_running_loop(), job.number))
     if claim is None or claim.settled or claim.token != token:
-        raise MissingLock(str(job.id), "moveToFinished")
+        raise MissingLock(str(job.id), command)
     return claim
 
 
@@ -148,6 +148,15 @@ async def fail(
 async def wait_for_children(claim: Claim) -> None:
     """Let a claimed job wait for its children."""
     await settle(claim, CHILDREN, "moveToWaitingChildren")
+
+
+async def delay_until(claim: Claim, job: Job, timestamp: int) -> None:
+    """Let a claimed job run again at an instant, in ms; this run is no attempt."""
+    due = check_millis("timestamp", timestamp)
+    now = await claim.holder.link.read(moment())
+    delay = max(0.0, due - now.timestamp() * 1000)
+    await settle(claim, Outcome("later", delay=delay / 1000), "moveToDelayed")
+    job.delay = round(delay)
 
 
 async def fetch(claim: Claim) -> list[Any] | None:

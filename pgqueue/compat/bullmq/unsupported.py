@@ -68,10 +68,7 @@ NAMES: Final = {
     "disconnect": "use close()",
     "waitUntilReady": "nothing is to be waited for",
     "waitUntilFinished": "listen to QueueEvents, `completed:<id>` and `failed:<id>`",
-    **dict.fromkeys(
-        ("moveToDelayed", "moveToWait"),
-        "raise an exception; the job runs again after its backoff",
-    ),
+    "moveToWait": "use moveToDelayed, with the present instant",
     **dict.fromkeys(
         ("removeChildDependency", "removeUnprocessedChildren"),
         "remove the children, by queue.remove(id): their parent waits for them no more",
