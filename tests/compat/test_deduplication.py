@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from compat.conftest import Heard
+from pgqueue.errors import ConfigError
 
 if TYPE_CHECKING:
     from compat.conftest import Made
+    from conftest import Sql
     from pgqueue.compat.bullmq import Job, Queue
 
 
@@ -107,3 +109,77 @@ async def test_the_kept_back_duplicate_ignores_the_ttl(
     assert await queue.getJobCountByTypes("waiting") == 0
     go_on.set()
     assert [call[2] for call in await heard.wait(2)] == [1, 3]
+
+
+async def test_the_job_that_holds_an_id_is_told(made: Made, queue: Queue) -> None:
+    rule = {"deduplication": {"id": "d"}}
+    assert await queue.getDeduplicationJobId("d") is None
+    first = await queue.add("a", 1, rule)
+    own = await queue.add("a", 1, {"jobId": "own", "deduplication": {"id": "e"}})
+    assert await queue.getDeduplicationJobId("d") == first.id
+    assert await queue.getDebounceJobId("e") == own.id == "own"
+    assert await made.queue("another").getDeduplicationJobId("d") is None
+    worker = made.worker(None)
+    job = await worker.getNextJob("token")
+    assert job is not None
+    assert await queue.getDeduplicationJobId("d") == job.id
+    await job.moveToCompleted(1, "token")
+    assert await queue.getDeduplicationJobId("d") is None
+
+
+async def test_an_id_is_held_until_its_ttl_is_over(
+    made: Made, queue: Queue, sql: Sql
+) -> None:
+    rule = {"deduplication": {"id": "d", "ttl": 60_000}}
+    first = await queue.add("a", 1, rule)
+    job = await made.worker(None).getNextJob("token")
+    assert job is not None
+    await job.moveToCompleted(1, "token")
+    assert await queue.getDeduplicationJobId("d") == first.id
+    sql.run("UPDATE pgqueue.dedup SET expires_at = now() - interval '1 second'")
+    assert await queue.getDeduplicationJobId("d") is None
+    assert await queue.removeDeduplicationKey("d") == 0
+
+
+@pytest.mark.parametrize("extra", [{}, {"ttl": 60_000}])
+async def test_an_id_is_freed_while_its_job_stays(
+    made: Made, queue: Queue, extra: dict[str, Any]
+) -> None:
+    rule = {"deduplication": {"id": "d", **extra}}
+    await queue.add("a", 1, rule)
+    assert await made.queue("another").removeDeduplicationKey("d") == 0
+    assert await queue.removeDeduplicationKey("d") == 1
+    assert await queue.removeDeduplicationKey("d") == 0
+    second = await queue.add("a", 2, rule)
+    assert await queue.getWaitingCount() == 2
+    job = await made.worker(None).getNextJob("token")
+    assert job is not None
+    await job.moveToCompleted(1, "token")
+    # The end of the job that had it frees nothing of the one that has it.
+    assert await queue.getDeduplicationJobId("d") == second.id
+
+
+async def test_what_is_kept_back_comes_when_its_id_is_freed(
+    made: Made, queue: Queue
+) -> None:
+    rule = {"deduplication": {"id": "d", "keepLastIfActive": True}}
+    await queue.add("a", 1, rule)
+    worker = made.worker(None)
+    first = await worker.getNextJob("token")
+    assert first is not None
+    await queue.add("a", 2, rule)
+    assert await queue.removeDeduplicationKey("d") == 1
+    second = await worker.getNextJob("token")
+    assert second is not None
+    assert second.data == 2
+    assert await queue.getDeduplicationJobId("d") == second.id
+    for job in (first, second):
+        await job.moveToCompleted(1, "token")
+    assert await queue.getJobCountByTypes("waiting", "delayed") == 0
+
+
+@pytest.mark.parametrize("bad", [None, 5, ""])
+async def test_an_id_is_a_text(queue: Queue, bad: Any) -> None:
+    for call in (queue.getDeduplicationJobId, queue.removeDeduplicationKey):
+        with pytest.raises(ConfigError, match="deduplication id"):
+            await call(bad)

@@ -70,6 +70,9 @@ METHODS: dict[str, dict[str, tuple[Any, ...]]] = {
         "rateLimit": ("expire_time_ms",),
         "getRateLimitTtl": (),
         "removeRateLimitKey": (),
+        "getDeduplicationJobId": ("id",),
+        "getDebounceJobId": ("id",),
+        "removeDeduplicationKey": ("id",),
         "close": (),
         "upsertJobScheduler": (
             *(SCHEDULER_ID, "repeat_opts", ("job_name", None)),

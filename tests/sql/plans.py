@@ -104,6 +104,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "count_logs": {"queue": "paint", "job_id": 7},
     "sweep_traces": {"queue_id": 1, "after": 0, "limit": 50},
     "expire_dedup": {"queue_id": 1, "limit": 50},
+    "find_dedup": {"queue": "paint", "dedup_id": "d"},
+    "free_dedup": {"queue": "paint", "dedup_id": "d"},
     "settle_dedup": {"queue_id": 1, "job_ids": [7]},
     "note_event": {"queue": "paint", "name": "n", "data": None},
     "subscribe": {"queue_id": 1, "consumer": "c", "begin": True},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pgqueue import options as core_options
 from pgqueue.compat.bullmq import reading
 from pgqueue.compat.bullmq.backend import Backend
+from pgqueue.compat.bullmq.deduplicating import Deduplicating
 from pgqueue.compat.bullmq.getters import Getters
 from pgqueue.compat.bullmq.job import Job
 from pgqueue.compat.bullmq.job_scheduler import JobScheduler
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pgqueue.types import NewJob
 
 
-class Queue(Getters, Limiting, Scheduling, Explained):
+class Queue(Getters, Limiting, Scheduling, Deduplicating, Explained):
     """A queue, on the running loop.
 
     Args:

@@ -77,10 +77,6 @@ NAMES: Final = {
         ("getIgnoredChildrenFailures", "getFailedChildrenValues"),
         "ActiveJob.children_failures of pgqueue has them",
     ),
-    **dict.fromkeys(
-        ("getDeduplicationJobId", "removeDeduplicationKey"),
-        "an add that is ignored returns the job that stands; queue.remove frees its id",
-    ),
     "clearLogs": "the job option keepLogs bounds the log",
     "updateJobProgress": "use job.updateProgress(value)",
     **dict.fromkeys(
