@@ -5,15 +5,24 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from compat.conftest import Heard
+from pgqueue import Dedup
+from pgqueue import Queue as NativeQueue
 from pgqueue.errors import ConfigError
+from waiting import until_async
 
 if TYPE_CHECKING:
     from compat.conftest import Made
     from conftest import Sql
     from pgqueue.compat.bullmq import Job, Queue
+
+WAITS = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
 
 
 @pytest.mark.parametrize("extra", [{}, {"ttl": 5000}, {"ttl": 5000, "extend": True}])
@@ -183,3 +192,22 @@ async def test_an_id_is_a_text(queue: Queue, bad: Any) -> None:
     for call in (queue.getDeduplicationJobId, queue.removeDeduplicationKey):
         with pytest.raises(ConfigError, match="deduplication id"):
             await call(bad)
+
+
+async def test_an_add_that_is_kept_back_at_that_moment_is_not_lost(
+    made: Made, queue: Queue, dsn: str, sql: Sql
+) -> None:
+    await queue.add("a", 1, {"deduplication": {"id": "d", "keepLastIfActive": True}})
+    worker = made.worker(None)
+    first = await worker.getNextJob("token")
+    assert first is not None
+    native = NativeQueue("bull:paint", dsn=dsn)
+    with psycopg.connect(dsn) as adds:
+        rule = Dedup("d", keep_last_if_active=True)
+        native.add("a", 2, dedup=rule, connection=adds)
+        freeing = asyncio.ensure_future(queue.removeDeduplicationKey("d"))
+        await until_async(lambda: sql.value(WAITS))
+    assert await freeing == 1
+    second = await worker.getNextJob("token")
+    assert second is not None
+    assert second.data == 2
