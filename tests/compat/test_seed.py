@@ -47,7 +47,9 @@ async def test_auto_removal(sql: Sql) -> None:
             },
         },
     )
-    kept = sql.all("SELECT options -> 'remove_on_complete' AS rule FROM pgqueue.job")
+    kept = sql.all(
+        "SELECT options -> 'remove_on_complete' AS rule FROM pgqueue.job ORDER BY id"
+    )
     assert [row.rule for row in kept] == [True, 1000, {"age": 3600.0, "count": 1000}]
     await my_queue.close()
 
