@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +30,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # A developer's own database must be out of reach of every test.
     for name in ("PGQUEUE_DSN", "DATABASE_URL", "PGQUEUE_SCHEMA"):
         os.environ.pop(name, None)
+    # A shell starts what it puts in the background (`make test &`) with SIGINT ignored,
+    # and every program started from there inherits it: none would end by Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     handed: dict[str, Any] | None = getattr(config, "workerinput", None)
     if handed is not None:
         if "pgqueue_server" in handed:
