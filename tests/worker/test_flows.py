@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -246,17 +247,19 @@ def test_a_parent_is_released_once_by_four_processes_that_finish_its_children(
             stack.enter_context(Process(dsn, kind="async def", concurrency=20))
             for _ in range(4)
         ]
-        for turn in range(1, 4):
-            added = flows.add(report(*children))
-            until(lambda: queue.get(added.job.id).state == "completed", 60)  # noqa: B023
-            assert queue.counts().completed == turn * 1001
 
         def ran() -> Counter[int]:
             return Counter(run["id"] for one in started for run in one.said("run"))
 
-        # What a process says comes through a pipe, later than what it commits.
-        until(lambda: len(ran()) == 3 * 1001)
-        assert all(process.said("run") for process in started)
+        for turn in itertools.count(1):
+            added = flows.add(report(*children))
+            until(lambda: queue.get(added.job.id).state == "completed", 60)  # noqa: B023
+            assert queue.counts().completed == turn * 1001
+            # What a process says comes through a pipe, later than what it commits.
+            until(lambda: len(ran()) == turn * 1001)  # noqa: B023
+            # One that only looks now and then may find the work of a turn done.
+            if turn >= 3 and all(process.said("run") for process in started):
+                break
     assert set(ran().values()) == {1}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -174,10 +175,12 @@ async def test_a_queue_that_was_paused_for_long_runs_one_late_job(
     async def handler(job: Any) -> None:
         seen.append(job.scheduled_at)
 
-    queue.upsert_schedule("tick", every=60)
+    day = 24 * 3600
+    half_a_day_from_now = (time.time() + day / 2) % day
+    queue.upsert_schedule("tick", every=day, offset=half_a_day_from_now)
     sql.run(
-        "UPDATE pgqueue.delayed SET run_at = run_at - interval '3 days';"
-        "UPDATE pgqueue.schedule SET next_at = next_at - interval '3 days';"
+        "UPDATE pgqueue.delayed SET run_at = run_at - interval '30 days';"
+        "UPDATE pgqueue.schedule SET next_at = next_at - interval '30 days';"
         'UPDATE pgqueue.job SET options = \'{"schedule": "tick"}\''
     )
     queue.pause()
