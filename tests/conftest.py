@@ -17,7 +17,7 @@ from pgqueue.errors import ConfigError
 from server import SETTINGS, Server, find_server, with_database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from pgqueue.embedded import ShutdownMode
 
@@ -49,6 +49,13 @@ def pytest_configure(config: pytest.Config) -> None:
         server.create_template()
     except Exception as error:  # noqa: BLE001  (tests without a database still run)
         config.stash[PROBLEM] = f"{type(error).__name__}: {error}"
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """Run one process more than there are cores: a test waits a quarter of its time."""
+    cores = yield
+    return cores if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores + 1
 
 
 @pytest.hookimpl(optionalhook=True)
