@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from types import MappingProxyType
-from typing import Final
+from typing import Final, NoReturn
 
 from pgqueue import payload
 from pgqueue.cron import on_calendar
@@ -17,6 +16,27 @@ from pgqueue.types import Backoff, JsonValue, Keep, KeepJobs
 MAX_COUNT: Final = 2**53
 LONGEST: Final = 100 * 365 * 86400.0
 KINDS: Final = ("fixed", "exponential")
+
+
+class Headers(dict[str, str]):
+    """The headers of a job: a dict to every reader, but unchangeable, for jobs share it.
+
+    Unlike a `MappingProxyType` it is copied, pickled, and written as JSON as any dict is.
+    """
+
+    __slots__ = ()
+
+    def _refuse(self, *_args: object, **_named: object) -> NoReturn:
+        raise TypeError("a job's headers cannot be changed; take a dict() of them")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[type[Headers], tuple[dict[str, str]]]:
+        return Headers, (dict(self),)
+
+
+NO_HEADERS: Final = Headers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +56,7 @@ class Options:
     due: datetime | None = None
     flow: bool = False
     ran: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Headers = field(default_factory=Headers)
     tags: tuple[str, ...] = ()
 
 
@@ -113,11 +133,11 @@ def parse_count(stored: JsonValue) -> int | None:
     return None if count is None else int(count)
 
 
-def parse_headers(stored: JsonValue) -> Mapping[str, str]:
-    """Return stored headers; the object is shared, so it is read-only."""
+def parse_headers(stored: JsonValue) -> Headers:
+    """Return stored headers."""
     if not isinstance(stored, Mapping):
-        return MappingProxyType({})
-    return MappingProxyType({str(name): str(value) for name, value in stored.items()})
+        return NO_HEADERS
+    return Headers((str(name), str(value)) for name, value in stored.items())
 
 
 def parse_tags(stored: JsonValue) -> tuple[str, ...]:

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from pgqueue import options, payload
 from pgqueue.errors import ConfigError, JobNotFound, JobStateError
 from pgqueue.ops.core import Atomic, Op, Row, Statement
 from pgqueue.ops.releasing import Parent, overlooked, release
-from pgqueue.stored import Options, expiry, parse_expires, parse_options
+from pgqueue.stored import (
+    NO_HEADERS,
+    Headers,
+    Options,
+    expiry,
+    parse_expires,
+    parse_options,
+)
 from pgqueue.types import Job, JobState, NewJob, Page, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
 HIGHEST: Final = options.MAX_PRIORITY
 FOREVER: Final = 2**31 - 1
 YEAR_9999: Final = 253_370_764_800_000_000  # in microseconds since the epoch
 CURSOR: Final = re.compile(r"([a-z_]+)/(-?[0-9]{1,19})/(-?[0-9]{1,19})")
-
-
-NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Listing(NamedTuple):
@@ -125,7 +128,7 @@ def snapshot(
         key=new.key,
         group=new.group,
         parent_id=parent_id,
-        headers=dict(new.headers) if new.headers else NO_HEADERS,
+        headers=Headers(new.headers) if new.headers else NO_HEADERS,
         tags=tuple(new.tags) if new.tags else (),
         backoff=options.check_backoff(new.backoff) if new.backoff is not None else None,
         expires=expires,

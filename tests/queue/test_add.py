@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from invariants import assert_consistent
-from pgqueue import Backoff, ConfigError, Dedup, JobState, KeepJobs, Queue
+from pgqueue import Backoff, ConfigError, Dedup, JobState, KeepJobs, NewJob, Queue
 
 if TYPE_CHECKING:
     from claims import HandWorker
@@ -56,6 +60,25 @@ def test_what_the_job_model_added_comes_back(queue: Queue, expires: Any) -> None
     assert (job.backoff, job.tags) == ("mine", ("red", "blue"))
     assert job.headers == {"trace": "00-1"}
     assert queue.get(job.id) == job
+
+
+@pytest.mark.parametrize("headers", [None, {"trace": "00-1"}])
+def test_whatever_returned_a_job_it_is_copied_pickled_and_written_as_json(
+    queue: Queue, headers: dict[str, str] | None
+) -> None:
+    jobs = [
+        queue.add("paint", {"n": 1}, headers=headers),
+        *queue.add_bulk([NewJob("paint", headers=headers)]),
+        *(queue.add("paint", headers=headers, dedup=Dedup("one")) for _ in range(2)),
+    ]
+    jobs += [queue.get(job.id) for job in jobs]
+    for job in jobs:
+        assert pickle.loads(pickle.dumps(job)) == copy.deepcopy(job) == job  # noqa: S301
+        assert json.loads(json.dumps(asdict(job), default=str))["headers"] == (
+            headers or {}
+        )
+        with pytest.raises(TypeError, match="take a dict"):
+            job.headers["trace"] = "other"  # type: ignore[index]
 
 
 @pytest.mark.parametrize(

@@ -482,6 +482,17 @@ async def test_concurrency_is_exact(dsn: str, queue: Queue, kind: str) -> None:
     assert queue.counts().completed == 60
 
 
+async def test_a_handler_may_return_the_headers_of_its_job(
+    dsn: str, queue: Queue
+) -> None:
+    def handler(job: Any) -> Any:
+        return job.options.headers
+
+    added = [queue.add("n"), queue.add("n", headers={"trace": "00-1"})]
+    await drain(Worker("work", handler, dsn=dsn))
+    assert [queue.get(job.id).result for job in added] == [{}, {"trace": "00-1"}]
+
+
 async def test_a_handler_may_be_an_object(dsn: str, queue: Queue) -> None:
     class Painter:
         async def __call__(self, _: Any) -> str:
