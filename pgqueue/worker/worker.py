@@ -8,7 +8,6 @@ import secrets
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Never, TypeVar, cast, overload
 
@@ -23,7 +22,7 @@ from pgqueue.worker.handlers import Handlers, check_handler, decorated_name, que
 from pgqueue.worker.incarnation import Incarnation
 from pgqueue.worker.pauses import Pauses
 from pgqueue.worker.processes import can_be_sent, hindrance
-from pgqueue.worker.running import run_to_end
+from pgqueue.worker.running import check_place, run_to_end
 from pgqueue.worker.shared import SharedNumber
 from pgqueue.worker.strategies import Strategy, check_strategies
 from pgqueue.worker.supervisor import Supervisor
@@ -259,13 +258,11 @@ class Worker:
 
         Args:
             drain: stop by itself once no job is waiting.
+
+        Raises:
+            ConfigError: a loop runs here, or this is not the main thread.
         """
-        with suppress(RuntimeError):
-            asyncio.get_running_loop()
-            raise ConfigError(
-                "run() blocks, and a loop runs here already; use `async with worker:` "
-                "or `await worker.serve()`"
-            )
+        check_place()
         if self.processes > 1:
             self._shared = SharedNumber(self._concurrency)
             alone = partial(self._run_alone, drain=drain)

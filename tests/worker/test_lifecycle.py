@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -173,6 +174,16 @@ async def test_a_worker_runs_once_at_a_time(dsn: str, queue: Queue) -> None:
 async def test_run_inside_a_loop_says_what_to_do(dsn: str) -> None:
     with pytest.raises(ConfigError, match="async with"):
         Worker("work", nothing, dsn=dsn).run()
+
+
+def test_run_in_a_thread_says_what_to_do_which_works(dsn: str, queue: Queue) -> None:
+    worker = Worker("work", nothing, dsn=dsn)
+    queue.add("n")
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(ConfigError, match=r"asyncio.run\(worker.serve\(\)\)"):
+            pool.submit(worker.run).result()
+        pool.submit(asyncio.run, worker.serve(drain=True)).result()
+    assert queue.counts().completed == 1
 
 
 def test_run_drain_ends_when_nothing_waits(dsn: str, queue: Queue) -> None:
