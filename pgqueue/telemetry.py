@@ -17,7 +17,6 @@ job_logger: Final = logging.getLogger("pgqueue.job")
 """Of the facts about one job, so that these can be had without the others."""
 
 LEVELS: Final = {
-    "job.started": logging.DEBUG,
     "job.completed": logging.DEBUG,
     "job.retrying": logging.WARNING,
     "job.failed": logging.ERROR,
@@ -34,7 +33,6 @@ LEVELS: Final = {
     "worker.died": logging.WARNING,
     "worker.drained": logging.DEBUG,
     "worker.sleeping": logging.DEBUG,
-    "worker.woken": logging.DEBUG,
     "worker.claimed": logging.DEBUG,
     "worker.abandoned": logging.WARNING,
     "database.locked": logging.WARNING,
@@ -43,10 +41,10 @@ LEVELS: Final = {
     "database.restored": logging.INFO,
     "listener.ready": logging.DEBUG,
     "listener.lost": logging.DEBUG,
-    "listener.off": logging.WARNING,
     "jobs.pruned": logging.DEBUG,
-    "jobs.recovered": logging.WARNING,
     "queue.missing": logging.WARNING,
+    "queue.paused": logging.INFO,
+    "queue.resumed": logging.INFO,
 }
 
 PLACES: Final = {

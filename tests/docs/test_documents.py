@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
 from pgqueue.shells import site
+from pgqueue.telemetry import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +47,21 @@ def test_the_examples_run(path: Path) -> None:
     sybil = Sybil(parsers=[PythonCodeBlockParser(), SkipParser()], path=str(ROOT))
     for example in sybil.parse(path).examples():
         example.evaluate()
+
+
+def test_each_fact_that_is_logged_by_default_is_in_the_table_of_its_level() -> None:
+    text = (ROOT / "docs" / "workers.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| (ERROR|WARNING|INFO) \| (.*) \|$", text, re.MULTILINE))
+    told = {
+        (level, fact)
+        for level, row in rows.items()
+        for fact in re.findall(r"`([a-z]+\.[a-z]+)`", row)
+    }
+    assert told == {
+        (logging.getLevelName(level), fact)
+        for fact, level in LEVELS.items()
+        if level >= logging.INFO
+    }
 
 
 @pytest.mark.parametrize("name", CAPABILITIES)
