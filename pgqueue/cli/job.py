@@ -10,7 +10,15 @@ import click
 from pgqueue.cli.job_change import change
 from pgqueue.cli.job_search import search
 from pgqueue.cli.job_view import show_job, show_jobs
-from pgqueue.cli.output import confirm, escape, instant, note, print_json, say
+from pgqueue.cli.output import (
+    confirm,
+    escape,
+    instant,
+    jobs,
+    note,
+    print_json,
+    say,
+)
 from pgqueue.cli.params import (
     BACKOFF,
     DATA,
@@ -196,7 +204,7 @@ def retry(
             if as_json:
                 print_json({"retried": count})
             else:
-                say(f"{count} jobs of queue {queue} are waiting again")
+                say(f"put {jobs(count)} of queue {queue} back to waiting")
             return
         retried = (it.retry(one, reset_attempts=reset_attempts) for one in job_ids)
         tell(retried, as_json=as_json)
@@ -220,7 +228,7 @@ def promote(
             if as_json:
                 print_json({"promoted": count})
             else:
-                say(f"{count} jobs of queue {queue} are promoted")
+                say(f"promoted {jobs(count)} of queue {queue}")
             return
         tell((it.promote(one) for one in job_ids), as_json=as_json)
 
@@ -235,12 +243,12 @@ def cancel(queue: str, job_ids: tuple[int, ...], *, as_json: bool) -> None:
         tell((it.cancel(one) for one in job_ids), as_json=as_json)
 
 
-def tell(jobs: Iterator[Job], *, as_json: bool) -> None:
+def tell(changed: Iterator[Job], *, as_json: bool) -> None:
     """Print what became of jobs, each as soon as it did."""
     if as_json:
-        print_json([job.to_dict() for job in jobs])
+        print_json([job.to_dict() for job in changed])
         return
-    for job in jobs:
+    for job in changed:
         # Only a cancelled one still runs; its worker has to hear of it.
         told = "is told to stop" if job.state == "active" else f"is {job.state}"
         say(f"job {job.id} in queue {job.queue} {told}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pgqueue.cli.groups import NONE, limit_group
-from pgqueue.cli.output import print_json, say
+from pgqueue.cli.output import instant, print_json, say
 from pgqueue.cli.params import DURATION, AnyParam, given_dsn, json_option
 from pgqueue.cli.queue_view import find_queue
 from pgqueue.queue import Queue
@@ -99,7 +99,5 @@ def words(limits: Limits) -> str:
     if limits.max is not None:
         parts.append(f"at most {limits.max} starts in {limits.per:g} s")
     if limits.limited_until is not None:
-        parts.append(
-            f"nothing starts before {limits.limited_until:%Y-%m-%d %H:%M:%S%z}"
-        )
+        parts.append(f"nothing starts before {instant(limits.limited_until)}")
     return ", ".join(parts) or "no limits"

@@ -80,6 +80,11 @@ def instant(when: datetime | None) -> str:
     return f"{when.astimezone():%Y-%m-%d %H:%M:%S}" if when else ""
 
 
+def jobs(count: int) -> str:
+    """Return `1 job` or `n jobs`."""
+    return f"{count} job" if count == 1 else f"{count} jobs"
+
+
 def span(seconds: float) -> str:
     """Return a duration in words: `7 days`, `1 hour 30 minutes`, `0.5 seconds`."""
     parts = []

@@ -8,7 +8,7 @@ import click
 
 from pgqueue.cli.groups import groups, pause_or_resume
 from pgqueue.cli.limit import limit
-from pgqueue.cli.output import confirm, print_json, say
+from pgqueue.cli.output import confirm, jobs, print_json, say
 from pgqueue.cli.params import DURATION, Group, given_dsn, json_option, yes_option
 from pgqueue.cli.queue_view import (
     find_queue,
@@ -160,8 +160,3 @@ def obliterate(queue: str, *, force: bool, as_json: bool, yes: bool) -> None:
         print_json({"removed": total})
     else:
         say(f"queue {queue} is empty; {jobs(total)} removed")
-
-
-def jobs(count: int) -> str:
-    """Return `1 job` or `n jobs`."""
-    return f"{count} job" if count == 1 else f"{count} jobs"

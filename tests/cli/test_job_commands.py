@@ -230,7 +230,7 @@ def test_promote_one_and_all(cli: Cli, queue: Queue) -> None:
         cli("job", "promote", "paint", "2").out == "job 2 in queue paint is waiting\n"
     )
     assert cli("job", "promote", "paint", "--all").out == (
-        "2 jobs of queue paint are promoted\n"
+        "promoted 2 jobs of queue paint\n"
     )
     assert "--all" in cli("job", "promote", "paint").complaint
 
@@ -238,7 +238,7 @@ def test_promote_one_and_all(cli: Cli, queue: Queue) -> None:
 def test_retry_all_says_how_many(cli: Cli, queue: Queue) -> None:
     queue.add("x")
     assert cli("job", "retry", "paint", "--all").out == (
-        "0 jobs of queue paint are waiting again\n"
+        "put 0 jobs of queue paint back to waiting\n"
     )
     assert "--all" in cli("job", "retry", "paint").complaint
 

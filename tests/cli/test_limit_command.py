@@ -30,8 +30,10 @@ def test_limits_are_shown_and_changed(cli: Cli, queue: Queue) -> None:
 
 def test_a_queue_is_held_for_a_while(cli: Cli, queue: Queue) -> None:
     queue.add("a")
-    assert "nothing starts before" in cli("queue", "limit", "paint", "--hold", "1h").out
-    assert queue.limits().limited_until is not None
+    held = cli("queue", "limit", "paint", "--hold", "1h").out
+    until = queue.limits().limited_until
+    assert until is not None
+    assert held.endswith(f"starts before {until.astimezone():%Y-%m-%d %H:%M:%S}\n")
     assert "no limits" in cli("queue", "limit", "paint", "--hold", "0s").out
 
 
