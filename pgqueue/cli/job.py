@@ -127,6 +127,7 @@ def asked_dedup(dedup_id: str | None, ttl: float | None, **flags: bool) -> Dedup
 @json_option
 def show(queue: str, job_id: int, *, as_json: bool) -> None:
     """Show everything about a job, its failed attempts and its first 20 children."""
+    find_queue(queue)
     with FlowProducer(dsn=given_dsn()) as flows:
         flow = flows.get(queue, job_id, depth=1)
     with Queue(queue, dsn=given_dsn()) as it:
@@ -195,9 +196,9 @@ def retry(
     """Put finished jobs back to waiting: those named, or --all that failed."""
     if every == bool(job_ids) or (not every and any((state, *which.values()))):
         raise click.UsageError("give the ids of jobs, or --all")
+    find_queue(queue)
     with Queue(queue, dsn=given_dsn()) as it:
         if every:
-            find_queue(queue)
             count = it.retry_all(
                 state or "failed", reset_attempts=reset_attempts, **which
             )
@@ -221,9 +222,9 @@ def promote(
     """Let delayed jobs run now: those named, or --all."""
     if every == bool(job_ids):
         raise click.UsageError("give the ids of jobs, or --all")
+    find_queue(queue)
     with Queue(queue, dsn=given_dsn()) as it:
         if every:
-            find_queue(queue)
             count = it.promote_all()
             if as_json:
                 print_json({"promoted": count})
@@ -239,6 +240,7 @@ def promote(
 @json_option
 def cancel(queue: str, job_ids: tuple[int, ...], *, as_json: bool) -> None:
     """Stop jobs, also those that run: they end as failed."""
+    find_queue(queue)
     with Queue(queue, dsn=given_dsn()) as it:
         tell((it.cancel(one) for one in job_ids), as_json=as_json)
 
@@ -262,6 +264,7 @@ def tell(changed: Iterator[Job], *, as_json: bool) -> None:
 @json_option
 def logs(queue: str, job_id: int, *, limit: int, after: int, as_json: bool) -> None:
     """Print the log of a job, the oldest line first."""
+    find_queue(queue)
     with Queue(queue, dsn=given_dsn()) as it:
         lines = it.logs(job_id, after=after, limit=limit)
     if as_json:
@@ -285,6 +288,7 @@ def logs(queue: str, job_id: int, *, limit: int, after: int, as_json: bool) -> N
 @yes_option
 def rm(queue: str, job_ids: tuple[int, ...], *, as_json: bool, yes: bool) -> None:
     """Remove jobs that are not running."""
+    find_queue(queue)
     which = ", ".join(map(str, job_ids))
     confirm(f"Remove job {which} of queue {queue}?", yes=yes)
     with Queue(queue, dsn=given_dsn()) as it:

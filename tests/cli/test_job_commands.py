@@ -204,10 +204,21 @@ def test_rm_removes(cli: Cli, queue: Queue) -> None:
     assert queue.count() == 0
 
 
-@pytest.mark.parametrize("command", [["show"], ["retry"], ["rm", "--yes"]])
-def test_a_job_that_does_not_exist_is_a_mistake(cli: Cli, command: list[str]) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["show"], ["logs"], ["retry"], ["promote"], ["cancel"]),
+        *(["rm", "--yes"], ["change", "--delay", "1s"]),
+    ],
+)
+def test_a_job_or_a_queue_that_does_not_exist_is_a_mistake(
+    cli: Cli, queue: Queue, command: list[str]
+) -> None:
+    queue.add("x")
     result = cli("job", *command, "paint", "99")
     assert result.complaint == "queue 'paint' has no job 99"
+    result = cli("job", *command, "piant", "99")
+    assert result.complaint == "there is no queue 'piant'; see: pgqueue queue ls"
 
 
 def test_nothing_in_a_job_can_command_the_terminal(cli: Cli, queue: Queue) -> None:
