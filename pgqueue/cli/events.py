@@ -12,7 +12,7 @@ import click
 
 from pgqueue.cli.output import compact, instant, note, say
 from pgqueue.cli.params import DURATION, given_dsn, json_option
-from pgqueue.cli.queue_view import find_queue
+from pgqueue.cli.queue_view import check_queue
 from pgqueue.events import QueueEvents
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def command(
     Events are written only while somebody is subscribed. Without --consumer this is
     a subscriber for as long as the command runs, and forgotten then.
     """
-    find_queue(queue)
+    check_queue(queue)
     name = consumer or f"cli-{secrets.token_hex(4)}"
     events = QueueEvents(queue, name, "begin" if begin else "new", dsn=given_dsn())
     with closing(events):

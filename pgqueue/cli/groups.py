@@ -9,7 +9,7 @@ import click
 
 from pgqueue.cli.output import print_json, say
 from pgqueue.cli.params import given_dsn, json_option
-from pgqueue.cli.queue_view import find_queue
+from pgqueue.cli.queue_view import check_queue
 from pgqueue.queue import Queue
 from pgqueue.shells.grouping import STATES
 
@@ -29,7 +29,7 @@ def groups(
     queue: str, *, state: Any, limit: int, after: str | None, as_json: bool
 ) -> None:
     """List groups with jobs that wait or run, or with a limit of their own."""
-    find_queue(queue)
+    check_queue(queue)
     with Queue(queue, dsn=given_dsn()) as it:
         found = it.groups(state, limit, after)
     if as_json:

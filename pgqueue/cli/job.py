@@ -30,7 +30,7 @@ from pgqueue.cli.params import (
     json_option,
     yes_option,
 )
-from pgqueue.cli.queue_view import find_queue
+from pgqueue.cli.queue_view import check_queue
 from pgqueue.cli.retention import EXAMPLE, RULE
 from pgqueue.errors import JobNotFound
 from pgqueue.flow import FlowProducer
@@ -127,7 +127,7 @@ def asked_dedup(dedup_id: str | None, ttl: float | None, **flags: bool) -> Dedup
 @json_option
 def show(queue: str, job_id: int, *, as_json: bool) -> None:
     """Show everything about a job, its failed attempts and its first 20 children."""
-    find_queue(queue)
+    check_queue(queue)
     with FlowProducer(dsn=given_dsn()) as flows:
         flow = flows.get(queue, job_id, depth=1)
     with Queue(queue, dsn=given_dsn()) as it:
@@ -156,7 +156,7 @@ def ls(
     queue: str, *, states: tuple[str, ...], limit: int, after: str | None, as_json: bool
 ) -> None:
     """List jobs; the cursor of the next page goes to stderr."""
-    find_queue(queue)
+    check_queue(queue)
     with Queue(queue, dsn=given_dsn()) as it:
         page = it.jobs(states or None, limit=limit, after=after)
     if as_json:
@@ -196,7 +196,7 @@ def retry(
     """Put finished jobs back to waiting: those named, or --all that failed."""
     if every == bool(job_ids) or (not every and any((state, *which.values()))):
         raise click.UsageError("give the ids of jobs, or --all")
-    find_queue(queue)
+    check_queue(queue)
     with Queue(queue, dsn=given_dsn()) as it:
         if every:
             count = it.retry_all(
@@ -222,7 +222,7 @@ def promote(
     """Let delayed jobs run now: those named, or --all."""
     if every == bool(job_ids):
         raise click.UsageError("give the ids of jobs, or --all")
-    find_queue(queue)
+    check_queue(queue)
     with Queue(queue, dsn=given_dsn()) as it:
         if every:
             count = it.promote_all()
@@ -240,7 +240,7 @@ def promote(
 @json_option
 def cancel(queue: str, job_ids: tuple[int, ...], *, as_json: bool) -> None:
     """Stop jobs, also those that run: they end as failed."""
-    find_queue(queue)
+    check_queue(queue)
     with Queue(queue, dsn=given_dsn()) as it:
         tell((it.cancel(one) for one in job_ids), as_json=as_json)
 
@@ -264,7 +264,7 @@ def tell(changed: Iterator[Job], *, as_json: bool) -> None:
 @json_option
 def logs(queue: str, job_id: int, *, limit: int, after: int, as_json: bool) -> None:
     """Print the log of a job, the oldest line first."""
-    find_queue(queue)
+    check_queue(queue)
     with Queue(queue, dsn=given_dsn()) as it:
         lines = it.logs(job_id, after=after, limit=limit)
     if as_json:
@@ -288,7 +288,7 @@ def logs(queue: str, job_id: int, *, limit: int, after: int, as_json: bool) -> N
 @yes_option
 def rm(queue: str, job_ids: tuple[int, ...], *, as_json: bool, yes: bool) -> None:
     """Remove jobs that are not running."""
-    find_queue(queue)
+    check_queue(queue)
     which = ", ".join(map(str, job_ids))
     confirm(f"Remove job {which} of queue {queue}?", yes=yes)
     with Queue(queue, dsn=given_dsn()) as it:

@@ -8,7 +8,7 @@ import click
 
 from pgqueue.cli.output import print_json, say
 from pgqueue.cli.params import DATA, DURATION, given_dsn, json_option
-from pgqueue.cli.queue_view import find_queue
+from pgqueue.cli.queue_view import check_queue
 from pgqueue.queue import Queue
 
 
@@ -27,7 +27,7 @@ def change(queue: str, job_id: int, *, lifo: bool, as_json: bool, **asked: Any) 
         raise click.UsageError("give one of --priority, --delay and --data")
     if lifo and given != ["priority"]:
         raise click.UsageError("--lifo goes with --priority")
-    find_queue(queue)
+    check_queue(queue)
     with Queue(queue, dsn=given_dsn()) as it:
         if given == ["priority"]:
             job = it.change_priority(job_id, asked["priority"], lifo=lifo)

@@ -7,7 +7,7 @@ import click
 from pgqueue.cli.job_view import show_jobs
 from pgqueue.cli.output import note, print_json, say
 from pgqueue.cli.params import DURATION, given_dsn, json_option
-from pgqueue.cli.queue_view import find_queue
+from pgqueue.cli.queue_view import check_queue
 from pgqueue.queue import Queue
 
 
@@ -28,7 +28,7 @@ def search(
     as_json: bool,
 ) -> None:
     """Find jobs by name:welcome, state:failed, tag:x or data.user.id:42, newest first."""
-    find_queue(queue)
+    check_queue(queue)
     with Queue(queue, dsn=given_dsn()) as it:
         page = it.search(" ".join(terms), limit, after, timeout=timeout)
     if as_json:

@@ -9,7 +9,7 @@ import click
 from pgqueue.cli.groups import NONE, limit_group
 from pgqueue.cli.output import instant, print_json, say
 from pgqueue.cli.params import DURATION, AnyParam, given_dsn, json_option
-from pgqueue.cli.queue_view import find_queue
+from pgqueue.cli.queue_view import check_queue
 from pgqueue.queue import Queue
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def limit(
     as_json: bool,
 ) -> None:
     """Show or change how much of a queue may run, over all workers."""
-    find_queue(queue)
+    check_queue(queue)
     if group is not None or all_groups:
         if hold is not None or (group is not None and all_groups):
             raise click.UsageError(

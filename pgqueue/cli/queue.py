@@ -11,6 +11,7 @@ from pgqueue.cli.limit import limit
 from pgqueue.cli.output import confirm, jobs, print_json, say
 from pgqueue.cli.params import DURATION, Group, given_dsn, json_option, yes_option
 from pgqueue.cli.queue_view import (
+    check_queue,
     find_queue,
     list_queues,
     observed,
@@ -38,7 +39,7 @@ command.add_command(groups)
 @json_option
 def ls(*, as_json: bool) -> None:
     """List all queues and how many jobs stand where."""
-    found = list_queues(given_dsn())
+    found = list_queues()
     if as_json:
         print_json([plain(info) for info in found])
     elif found:
@@ -68,7 +69,7 @@ def show(queue: str, *, as_json: bool) -> None:
 @json_option
 def pause(queue: str, *, group: str | None, as_json: bool) -> None:
     """Let no worker start another job."""
-    find_queue(queue)
+    check_queue(queue)
     if group is not None:
         pause_or_resume(queue, group, pause=True, as_json=as_json)
         return
@@ -86,7 +87,7 @@ def pause(queue: str, *, group: str | None, as_json: bool) -> None:
 @json_option
 def resume(queue: str, *, group: str | None, as_json: bool) -> None:
     """Undo pause."""
-    find_queue(queue)
+    check_queue(queue)
     if group is not None:
         pause_or_resume(queue, group, pause=False, as_json=as_json)
         return
@@ -130,7 +131,7 @@ def clean(
     queue: str, *, grace: float, limit: int, state: Any, as_json: bool, yes: bool
 ) -> None:
     """Remove old jobs of one state."""
-    find_queue(queue)
+    check_queue(queue)
     most = f"at most {limit}" if limit else "all"
     old = f" older than {grace:g} s" if grace else ""
     confirm(f"Remove {most} {state} jobs{old} of queue {queue}?", yes=yes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from rich.text import Text
 
@@ -18,7 +18,10 @@ from pgqueue.ops import queues as queue_ops
 
 if TYPE_CHECKING:
     from pgqueue.observed import Metric, WorkerInfo
+    from pgqueue.ops.core import Op
     from pgqueue.types import QueueInfo
+
+T = TypeVar("T")
 
 COLUMNS: Final = (
     "waiting",
@@ -36,26 +39,45 @@ class Reader:
     """Who uses the pool where no `Queue` does."""
 
 
-def list_queues(dsn: str | None) -> list[QueueInfo]:
-    """Return every queue of the database."""
-    settings, user = Settings.load(dsn), Reader()
+def read(op: Op[T]) -> T:
+    """Return what an operation on all queues reads."""
+    settings, user = Settings.load(given_dsn()), Reader()
     try:
         with pool.connection(settings, user) as connection:
-            return run(connection, queue_ops.list_queues(), settings.schema)
+            return run(connection, op, settings.schema)
     finally:
         pool.pools.leave(settings, user)
 
 
+def list_queues() -> list[QueueInfo]:
+    """Return every queue of the database, with its counts."""
+    return read(queue_ops.list_queues())
+
+
 def find_queue(name: str) -> QueueInfo:
-    """Return a queue that exists: a mistyped name must not look like an empty one.
+    """Return a queue that exists, with its counts.
 
     Raises:
         ConfigError: no queue has this name.
     """
-    for info in list_queues(given_dsn()):
-        if info.name == name:
-            return info
-    raise ConfigError(f"there is no queue {name!r}; see: pgqueue queue ls")
+    for info in read(queue_ops.list_queues(name)):
+        return info
+    raise unknown(name)
+
+
+def check_queue(name: str) -> None:
+    """Refuse a mistyped name, which must not look like an empty queue; counts nothing.
+
+    Raises:
+        ConfigError: no queue has this name.
+    """
+    if name not in read(queue_ops.list_names()):
+        raise unknown(name)
+
+
+def unknown(name: str) -> ConfigError:
+    """Return the error for a queue that is not there."""
+    return ConfigError(f"there is no queue {name!r}; see: pgqueue queue ls")
 
 
 def plain(info: QueueInfo) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import click
 
 from pgqueue.cli.output import print_json, say, span
 from pgqueue.cli.params import DURATION, AnyParam, given_dsn, json_option
-from pgqueue.cli.queue_view import find_queue
+from pgqueue.cli.queue_view import check_queue
 from pgqueue.queue import Queue
 from pgqueue.types import KeepJobs
 
@@ -58,7 +58,7 @@ def retention(
     as_json: bool,
 ) -> None:
     """Show or change how long a queue keeps finished jobs and events."""
-    find_queue(queue)
+    check_queue(queue)
     with Queue(queue, dsn=given_dsn()) as it:
         if completed is not None:
             it.set_retention(completed=completed)

@@ -18,7 +18,7 @@ from pgqueue.cli.params import (
     json_option,
     yes_option,
 )
-from pgqueue.cli.queue_view import find_queue
+from pgqueue.cli.queue_view import check_queue
 from pgqueue.cli.retention import EXAMPLE, RULE
 from pgqueue.cli.schedule_view import plain, show_schedule, show_schedules
 from pgqueue.errors import ScheduleNotFound
@@ -40,7 +40,7 @@ def command() -> None:
 @json_option
 def ls(queue: str, *, limit: int, after: str | None, as_json: bool) -> None:
     """List schedules by next occurrence; the next page's cursor goes to stderr."""
-    find_queue(queue)
+    check_queue(queue)
     with Queue(queue, dsn=given_dsn()) as it:
         page = it.schedules(limit=limit, after=after)
     if as_json:

@@ -77,11 +77,13 @@ def counts(queue: str, states: Sequence[str] = tuple(LISTS)) -> Op[Counts]:
     )
 
 
-def list_queues() -> Op[list[QueueInfo]]:
-    """Return every queue that was ever used, with its counts, by name."""
+def list_queues(only: str | None = None) -> Op[list[QueueInfo]]:
+    """Return every queue that was ever used, or one, with its counts, by name."""
     rows = yield Statement("list_queues", {})
     found = []
     for name, paused in rows:
+        if only not in {None, name}:
+            continue
         standing = yield from counts(name)
         found.append(QueueInfo(name=name, paused=paused, counts=standing))
     return found

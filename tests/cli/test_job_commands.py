@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from claims import HandWorker
-from pgqueue import FlowNode, FlowProducer, KeepJobs, Worker
+from pgqueue import FlowNode, FlowProducer, KeepJobs, Queue, Worker
+from pgqueue.ops import queues
 
 if TYPE_CHECKING:
     from cli.conftest import Cli
     from conftest import Sql
-    from pgqueue import Queue
 
 
 def test_add_takes_every_option(cli: Cli, queue: Queue) -> None:
@@ -219,6 +219,32 @@ def test_a_job_or_a_queue_that_does_not_exist_is_a_mistake(
     assert result.complaint == "queue 'paint' has no job 99"
     result = cli("job", *command, "piant", "99")
     assert result.complaint == "there is no queue 'piant'; see: pgqueue queue ls"
+
+
+def test_a_job_is_looked_up_without_counting_any_queue(
+    cli: Cli, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = queue.add("x")
+    monkeypatch.delattr("pgqueue.ops.queues.counts")
+    assert cli("job", "show", "paint", str(job.id)).code == 0
+    assert cli("job", "ls", "paint").code == 0
+
+
+def test_one_queue_is_shown_without_counting_the_others(
+    cli: Cli, queue: Queue, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.add("x")
+    with Queue("other", dsn=dsn) as other:
+        other.add("x")
+    counts, counted = queues.counts, []
+
+    def listening(name: str) -> Any:
+        counted.append(name)
+        return counts(name)
+
+    monkeypatch.setattr(queues, "counts", listening)
+    assert cli("queue", "show", "paint", "--json").json["waiting"] == 1
+    assert counted == ["paint"]
 
 
 def test_nothing_in_a_job_can_command_the_terminal(cli: Cli, queue: Queue) -> None:
